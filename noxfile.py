@@ -29,8 +29,8 @@ def group(*names: str) -> list[str]:
 
 @nox.session
 def generate(session: nox.Session) -> None:
-    """Regenerate generated/ and the pages on operations from spec/, and the page on translations from the code."""
-    session.install("-e", ".", *group("generate"))
+    """Regenerate generated/ and the pages on operations from spec/, translation.md and providers.md from the code."""
+    session.install("-e", ".[cohere]", *group("generate"))  # the page on providers shows lanes that need an extra
     session.run("python", "-m", "batchgate_codegen")
 
 
@@ -99,7 +99,7 @@ def sdk(session: nox.Session, release: str) -> None:
 @nox.session(name="sdk-languages")
 def sdk_languages(session: nox.Session) -> None:
     """Run the programs with the SDKs for Java, Go and TypeScript, as far as the machine has their toolchains."""
-    session.install("-e", ".", *group("pytest"))
+    session.install("-e", ".[secrets]", *group("pytest"))
     # The option -ra of pyproject.toml prints which languages are not tested and which tool is not found.
     session.run("pytest", "tests/sdk_languages", *session.posargs)
 

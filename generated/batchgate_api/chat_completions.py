@@ -633,6 +633,12 @@ class ChatErrorEnvelope(OpenStruct, frozen=True, kw_only=True):
     code: str | int | None | UnsetType = UNSET
 
 
+class ChatExtraContent(ClosedStruct, frozen=True, kw_only=True):
+    """What only the models of one vendor have."""
+
+    google: ChatGoogleContent | None | UnsetType = UNSET
+
+
 class ChatFile(ClosedStruct, frozen=True, kw_only=True):
     """A file, given as data or by id."""
 
@@ -719,6 +725,15 @@ class ChatFunctionToolCallParam(
 
     id: str
     function: ChatFunctionCall
+    extra_content: (
+        Annotated[
+            ChatExtraContent,
+            Meta(description="Gemini's thought signature, as its answer had it."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """Gemini's thought signature, as its answer had it."""
 
 
 class ChatFunctionToolChoice(
@@ -727,6 +742,20 @@ class ChatFunctionToolChoice(
     """The model must call this function."""
 
     function: ChatFunctionName
+
+
+class ChatGoogleContent(ClosedStruct, frozen=True, kw_only=True):
+    """What only Gemini has."""
+
+    thought_signature: (
+        Annotated[
+            str,
+            Meta(description="The signature of the thoughts before a tool call."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The signature of the thoughts before a tool call."""
 
 
 ChatImageDetail: TypeAlias = Annotated[
@@ -782,6 +811,8 @@ class ChatJsonObjectFormat(
     ClosedStruct, frozen=True, kw_only=True, tag_field="type", tag="json_object"
 ):
     """The response is a JSON object."""
+
+    schema: Raw | UnsetType = UNSET
 
 
 class ChatJsonSchema(ClosedStruct, frozen=True, kw_only=True):
@@ -1070,6 +1101,12 @@ class ChatToolCall(OpenStruct, frozen=True, kw_only=True):
 
     function: ChatCalledFunction | None | UnsetType = UNSET
     custom: Raw | UnsetType = UNSET
+    extra_content: (
+        Annotated[ChatExtraContent, Meta(description="Gemini's thought signature.")]
+        | None
+        | UnsetType
+    ) = UNSET
+    """Gemini's thought signature."""
 
 
 ChatToolCallParam: TypeAlias = Annotated[

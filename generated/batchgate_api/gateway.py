@@ -18,11 +18,62 @@ class ArchivedWorkspace(OpenStruct, frozen=True, kw_only=True):
     archived: bool
 
 
+BatchAction: TypeAlias = Annotated[
+    Literal["paused", "resumed", "deadline_moved", "budget_changed", "priority_changed"],
+    Meta(
+        description="What was done to a batch. `deadline_moved` has the new time as its detail, `budget_changed` the new budget, `priority_changed` the new priority."
+    ),
+]
+
+
+class BatchControls(OpenStruct, frozen=True, kw_only=True):
+    """Whether a batch is paused, when it expires, what it may cost, and its priority."""
+
+    id: str
+    status: BatchStatus
+    paused: (
+        Annotated[
+            BatchPause,
+            Meta(
+                description="Since when the batch is paused, by whom and why; null if nobody has paused it."
+            ),
+        ]
+        | None
+    )
+    """Since when the batch is paused, by whom and why; null if nobody has paused it."""
+
+    expires_at: Annotated[str, Meta(description="When the batch expires.")]
+    """When the batch expires."""
+
+    budget_usd: BudgetUsd
+    priority: Priority
+
+
 class BatchErrors(OpenStruct, frozen=True, kw_only=True):
     """Why the batch failed."""
 
     object: Literal["list"]
     data: Raw
+
+
+class BatchEventAction(OpenStruct, frozen=True, kw_only=True):
+    """One action on a batch, as an event."""
+
+    id: Annotated[str, Meta(description="The id of the batch.")]
+    """The id of the batch."""
+
+    at: Annotated[str, Meta(description="When it was done.")]
+    """When it was done."""
+
+    action: BatchAction
+    by: (
+        Annotated[str, Meta(description="The name of the API key that did it; null without one.")]
+        | None
+    )
+    """The name of the API key that did it; null without one."""
+
+    detail: Annotated[str, Meta(description="More about it, such as the reason of a pause.")] | None
+    """More about it, such as the reason of a pause."""
 
 
 class BatchFault(OpenStruct, frozen=True, kw_only=True):
@@ -49,6 +100,58 @@ class BatchFault(OpenStruct, frozen=True, kw_only=True):
     """The line number, starting at 1; null if the error concerns the whole file."""
 
 
+class BatchForecast(OpenStruct, frozen=True, kw_only=True):
+    """What is expected of a running batch, by the requests that its direct calls have finished, mostly in the last minute, and by the windows of its jobs."""
+
+    basis: ForecastBasis
+    requests_per_second: Annotated[
+        float,
+        Meta(
+            description="The requests that direct calls finish in a second; 0 if all open requests are in jobs."
+        ),
+    ]
+    """The requests that direct calls finish in a second; 0 if all open requests are in jobs."""
+
+    ends_at: (
+        Annotated[
+            str,
+            Meta(
+                description="When all requests will have a result, which may be after the batch expires; with jobs, the latest time. Null if this is not known, or more than a year away."
+            ),
+        ]
+        | None
+    )
+    """When all requests will have a result, which may be after the batch expires; with jobs, the latest time. Null if this is not known, or more than a year away."""
+
+    earliest: Annotated[str, Meta(description="The earliest likely end; null if not known.")] | None
+    """The earliest likely end; null if not known."""
+
+    latest: Annotated[str, Meta(description="The latest likely end; null if not known.")] | None
+    """The latest likely end; null if not known."""
+
+    unfinished_at_expiry: (
+        Annotated[
+            int,
+            Meta(
+                description="How many requests will have no result when the batch expires; null if not known. Jobs are expected to end in time, since Batchgate takes back those that do not."
+            ),
+        ]
+        | None
+    )
+    """How many requests will have no result when the batch expires; null if not known. Jobs are expected to end in time, since Batchgate takes back those that do not."""
+
+    total_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What the whole batch will have cost, in US dollars, if the other requests cost what those with a result did on average; null if no price is known."
+            ),
+        ]
+        | None
+    )
+    """What the whole batch will have cost, in US dollars, if the other requests cost what those with a result did on average; null if no price is known."""
+
+
 BatchMetadataAdditionalProperty: TypeAlias = Annotated[str, Meta(max_length=512)]
 
 
@@ -61,6 +164,15 @@ BatchMetadata: TypeAlias = Annotated[
 ]
 
 
+BatchName: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="A name for the batch, to find it again. Names need not be unique.",
+        pattern="^[^\\x00-\\x1F\\x7F-\\x9F\\u202A-\\u202E\\u2066-\\u2069]{1,128}$",
+    ),
+]
+
+
 class BatchPause(OpenStruct, frozen=True, kw_only=True):
     """Why requests of a batch are paused."""
 
@@ -68,10 +180,21 @@ class BatchPause(OpenStruct, frozen=True, kw_only=True):
     reason: Annotated[
         str,
         Meta(
-            description="A human-readable description with the account and its provider's response."
+            description="A human-readable description: what the caller said, the error that requests have in common, or the account and its provider's response."
         ),
     ]
-    """A human-readable description with the account and its provider's response."""
+    """A human-readable description: what the caller said, the error that requests have in common, or the account and its provider's response."""
+
+    since: Annotated[str, Meta(description="When the pause began.")]
+    """When the pause began."""
+
+    by: (
+        Annotated[
+            str, Meta(description="The name of the API key that paused the batch; null without one")
+        ]
+        | None
+    )
+    """The name of the API key that paused the batch; null without one"""
 
 
 class BatchProgress(OpenStruct, frozen=True, kw_only=True):
@@ -110,11 +233,13 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     paused: (
         Annotated[
             BatchPause,
-            Meta(description="Why requests wait if their account is paused; otherwise null."),
+            Meta(
+                description="Why requests wait if the batch or their account is paused; otherwise null."
+            ),
         ]
         | None
     )
-    """Why requests wait if their account is paused; otherwise null."""
+    """Why requests wait if the batch or their account is paused; otherwise null."""
 
     last_refusal: (
         Annotated[
@@ -127,6 +252,22 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     )
     """The latest error of a provider after which a request of the batch waits for another call; null if no request waits after an error."""
 
+    concurrency: Annotated[
+        list[ModelConcurrency],
+        Meta(
+            description="The calls to the models that requests of the batch run or wait for, all batches together. Empty if no worker runs it. A gateway without a worker knows it for the 20 batches of each worker whose calls were refused last."
+        ),
+    ]
+    """The calls to the models that requests of the batch run or wait for, all batches together. Empty if no worker runs it. A gateway without a worker knows it for the 20 batches of each worker whose calls were refused last."""
+
+    lanes: Annotated[
+        list[LanePart],
+        Meta(
+            description="Which lane the requests of the batch took, and why, as it was decided once before any of them was sent: 50 parts, the largest first, and the sums of any others. What a job leaves without a result may then run directly, see `jobs`. Requests that are not valid are in no part. Empty until it is decided."
+        ),
+    ]
+    """Which lane the requests of the batch took, and why, as it was decided once before any of them was sent: 50 parts, the largest first, and the sums of any others. What a job leaves without a result may then run directly, see `jobs`. Requests that are not valid are in no part. Empty until it is decided."""
+
     jobs: Annotated[
         list[NativeJob],
         Meta(
@@ -134,6 +275,57 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
         ),
     ]
     """The jobs of the providers' own batch APIs in which requests of the batch travel or have travelled. All other requests are called directly."""
+
+    paid_twice: Annotated[
+        int,
+        Meta(
+            description="Requests that a job of a provider's batch API answered after it had been given up, when they had been called directly in its place. The provider charges for both; the later answer is not used."
+        ),
+    ]
+    """Requests that a job of a provider's batch API answered after it had been given up, when they had been called directly in its place. The provider charges for both; the later answer is not used."""
+
+    spent: BatchSpend
+    budget_usd: BudgetUsd
+    tokens: BatchTokens
+    forecast: (
+        Annotated[
+            BatchForecast,
+            Meta(
+                description="What is expected of the batch. Null if it is not in progress or is paused, and in the first second of its calls."
+            ),
+        ]
+        | None
+    )
+    """What is expected of the batch. Null if it is not in progress or is paused, and in the first second of its calls."""
+
+    failures: Annotated[
+        list[FailureGroup],
+        Meta(
+            description="Why requests did not succeed, in groups of requests with an alike message: up to 50 such groups, the largest first, then the sum of any others for each kind. Empty once the batch is archived. Requests that failed before an update to the first version with this field are in no group."
+        ),
+    ]
+    """Why requests did not succeed, in groups of requests with an alike message: up to 50 such groups, the largest first, then the sum of any others for each kind. Empty once the batch is archived. Requests that failed before an update to the first version with this field are in no group."""
+
+    name: (
+        Annotated[
+            str, Meta(description="The name that the caller gave the batch; null if there is none.")
+        ]
+        | None
+    )
+    """The name that the caller gave the batch; null if there is none."""
+
+    parent: (
+        Annotated[
+            str,
+            Meta(
+                description="The id of the batch whose requests it retries; null for any other batch."
+            ),
+        ]
+        | None
+    )
+    """The id of the batch whose requests it retries; null for any other batch."""
+
+    priority: Priority
 
 
 class BatchRefusal(OpenStruct, frozen=True, kw_only=True):
@@ -169,10 +361,216 @@ class BatchRefusal(OpenStruct, frozen=True, kw_only=True):
     """When the error came."""
 
 
+class BatchSpend(OpenStruct, frozen=True, kw_only=True):
+    """What the responses of the batch have cost so far, in US dollars, at the prices of the settings and of the catalogue. It is an estimate: the provider's bill decides."""
+
+    direct_usd: Annotated[
+        float, Meta(description="The cost of the requests that were called directly.")
+    ]
+    """The cost of the requests that were called directly."""
+
+    native_usd: Annotated[
+        float,
+        Meta(description="The cost of the requests in jobs of the provider's own batch API."),
+    ]
+    """The cost of the requests in jobs of the provider's own batch API."""
+
+    saved_usd: Annotated[
+        float,
+        Meta(
+            description="What direct calls would have cost for the requests in jobs, less `native_usd`. It is below zero if more was paid twice than saved."
+        ),
+    ]
+    """What direct calls would have cost for the requests in jobs, less `native_usd`. It is below zero if more was paid twice than saved."""
+
+    unpriced: Annotated[
+        int,
+        Meta(
+            description="Responses that are not in these amounts, because the price of their model is unknown or they state no usage."
+        ),
+    ]
+    """Responses that are not in these amounts, because the price of their model is unknown or they state no usage."""
+
+
 BatchStatus: TypeAlias = Annotated[
     Literal["validating", "failed", "in_progress", "canceling", "ended"],
     Meta(description="The status of a batch."),
 ]
+
+
+class BatchSummary(OpenStruct, frozen=True, kw_only=True):
+    """A batch of any dialect, as a list shows it."""
+
+    id: str
+    name: (
+        Annotated[
+            str, Meta(description="The name that the caller gave the batch; null if there is none.")
+        ]
+        | None
+    )
+    """The name that the caller gave the batch; null if there is none."""
+
+    parent: (
+        Annotated[
+            str,
+            Meta(
+                description="The id of the batch whose requests it retries; null for any other batch."
+            ),
+        ]
+        | None
+    )
+    """The id of the batch whose requests it retries; null for any other batch."""
+
+    status: BatchStatus
+    model: (
+        Annotated[
+            str,
+            Meta(
+                description="The model of all its requests, as they name it; null if they differ, or before a file is validated."
+            ),
+        ]
+        | None
+    )
+    """The model of all its requests, as they name it; null if they differ, or before a file is validated."""
+
+    account: Annotated[str, Meta(description="The account of the requests that name none.")]
+    """The account of the requests that name none."""
+
+    total: Annotated[int, Meta(description="All requests of the batch.")]
+    """All requests of the batch."""
+
+    succeeded: Annotated[int, Meta(description="Requests that the model answered.")]
+    """Requests that the model answered."""
+
+    errored: Annotated[int, Meta(description="Requests that ended in an error.")]
+    """Requests that ended in an error."""
+
+    canceled: Annotated[
+        int,
+        Meta(description="Requests that were not sent before the batch was canceled."),
+    ]
+    """Requests that were not sent before the batch was canceled."""
+
+    expired: Annotated[
+        int, Meta(description="Requests that were not sent before the batch expired.")
+    ]
+    """Requests that were not sent before the batch expired."""
+
+    paused: (
+        Annotated[
+            BatchPause,
+            Meta(
+                description="Why requests wait if the batch or their account is paused; otherwise null."
+            ),
+        ]
+        | None
+    )
+    """Why requests wait if the batch or their account is paused; otherwise null."""
+
+    spent: BatchSpend
+    forecast: (
+        Annotated[
+            BatchForecast,
+            Meta(
+                description="What is expected of the batch; null if it is not in progress or is paused, and before its calls began."
+            ),
+        ]
+        | None
+    )
+    """What is expected of the batch; null if it is not in progress or is paused, and before its calls began."""
+
+    created_at: Annotated[str, Meta(description="When the batch was created.")]
+    """When the batch was created."""
+
+    expires_at: Annotated[str, Meta(description="When unfinished requests expire.")]
+    """When unfinished requests expire."""
+
+    ended_at: (
+        Annotated[str, Meta(description="When the batch ended or failed; null before.")] | None
+    )
+    """When the batch ended or failed; null before."""
+
+
+class BatchSummaryList(OpenStruct, frozen=True, kw_only=True):
+    """A page of batches."""
+
+    data: list[BatchSummary]
+    next: (
+        Annotated[str, Meta(description="The cursor of the next page; null after the last one.")]
+        | None
+    )
+    """The cursor of the next page; null after the last one."""
+
+
+class BatchTimeline(OpenStruct, frozen=True, kw_only=True):
+    """What was done to a batch."""
+
+    data: list[TimelineEntry]
+
+
+class BatchTokens(OpenStruct, frozen=True, kw_only=True):
+    """The tokens of the responses so far, as the providers counted them."""
+
+    input: Annotated[int, Meta(description="Input tokens.")]
+    """Input tokens."""
+
+    cached_input: Annotated[
+        int,
+        Meta(
+            description="The input tokens that came from a cache of the provider; part of `input`."
+        ),
+    ]
+    """The input tokens that came from a cache of the provider; part of `input`."""
+
+    output: Annotated[int, Meta(description="Output tokens.")]
+    """Output tokens."""
+
+    reasoning: Annotated[
+        int,
+        Meta(
+            description="The output tokens that are not part of the visible answer; part of `output`."
+        ),
+    ]
+    """The output tokens that are not part of the visible answer; part of `output`."""
+
+
+BatchWebhook: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="A URL that gets the events of this batch. The workspace needs a webhook without a URL, whose secret signs them.",
+        max_length=2048,
+        min_length=1,
+        pattern="^https?://[!-~]+$",
+    ),
+]
+
+
+BudgetUsd: TypeAlias = (
+    Annotated[
+        float,
+        Meta(
+            description="What the responses of the batch may cost before it is paused, in US dollars; null for any amount."
+        ),
+    ]
+    | None
+)
+
+
+class ChangeBudget(ClosedStruct, frozen=True, kw_only=True):
+    """A new budget for a batch."""
+
+    budget_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What the responses of the batch may cost in all, in US dollars; null for any amount.",
+                ge=1e-06,
+                le=1000000000.0,
+            ),
+        ]
+        | None
+    )
+    """What the responses of the batch may cost in all, in US dollars; null for any amount."""
 
 
 class CreateKey(ClosedStruct, frozen=True, kw_only=True):
@@ -267,6 +665,35 @@ class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
     """The time until the batch expires, counted from its creation: whole hours or days, from 1h to 7d (default 24h)."""
 
     lane: Lane | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
+    name: BatchName | None | UnsetType = UNSET
+    webhook: BatchWebhook | None | UnsetType = UNSET
+    budget_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What the responses of the batch may cost, in US dollars. Once they have cost as much, the batch is paused; requests in flight finish.",
+                ge=1e-06,
+                le=1000000000.0,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """What the responses of the batch may cost, in US dollars. Once they have cost as much, the batch is paused; requests in flight finish."""
+
+    fail_fast: (
+        Annotated[
+            int,
+            Meta(
+                description="How many first results for one model pause the batch if all of them are the same permanent error; 0 for none. Without it the setting `fail_fast` decides, which is 20 by default.",
+                ge=0,
+                le=10000,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """How many first results for one model pause the batch if all of them are the same permanent error; 0 for none. Without it the setting `fail_fast` decides, which is 20 by default."""
+
     metadata: BatchMetadata | None | UnsetType = UNSET
     output_expires_after: OutputExpiresAfter | None | UnsetType = UNSET
     storage_config: (
@@ -391,6 +818,39 @@ class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
     """Ignored, and named in the header `Warning` of the response: `completion_window` and `output_expires_after` say how long things are kept."""
 
 
+class CreateWebhook(ClosedStruct, frozen=True, kw_only=True):
+    """The parameters of a new webhook."""
+
+    url: (
+        Annotated[
+            str,
+            Meta(
+                description="Where events are sent. Without it, the webhook sends the events of the batches that name a URL themselves to that URL.",
+                max_length=2048,
+                min_length=1,
+                pattern="^https?://[!-~]+$",
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """Where events are sent. Without it, the webhook sends the events of the batches that name a URL themselves to that URL."""
+
+    events: (
+        Annotated[
+            list[WebhookEvent],
+            Meta(
+                description="The events that are sent (by default all but `row.failed`).",
+                max_length=32,
+                min_length=1,
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The events that are sent (by default all but `row.failed`)."""
+
+
 class CreateWorkspace(ClosedStruct, frozen=True, kw_only=True):
     """The parameters of a new workspace."""
 
@@ -439,6 +899,37 @@ class CreatedKey(HiddenStruct, frozen=True, kw_only=True):
     """The key itself; the gateway stores only its hash."""
 
 
+class CreatedWebhook(HiddenStruct, frozen=True, kw_only=True):
+    """A new webhook. The secret is returned only once."""
+
+    id: str
+    url: (
+        Annotated[
+            str, Meta(description="Where events are sent; null for the URLs that batches name.")
+        ]
+        | None
+    )
+    """Where events are sent; null for the URLs that batches name."""
+
+    events: list[WebhookEvent]
+    created_at: Annotated[str, Meta(description="When the webhook was created.")]
+    """When the webhook was created."""
+
+    updated_at: Annotated[
+        str, Meta(description="When its URL, its events or its secret last changed.")
+    ]
+    """When its URL, its events or its secret last changed."""
+
+    secret: Annotated[
+        str,
+        Meta(description="The secret that signs its deliveries; it begins with `whsec_`."),
+    ]
+    """The secret that signs its deliveries; it begins with `whsec_`."""
+
+
+CustomId: TypeAlias = Annotated[str, Meta(min_length=1)]
+
+
 class DeletedSecret(OpenStruct, frozen=True, kw_only=True):
     """The response to a delete."""
 
@@ -454,6 +945,20 @@ class DeletedUnifiedFile(OpenStruct, frozen=True, kw_only=True):
     object: Literal["file"]
     deleted: bool
     extra_fields: ExtraFields
+
+
+class DeletedWebhook(OpenStruct, frozen=True, kw_only=True):
+    """The response to a delete."""
+
+    id: str
+    deleted: Annotated[bool, Meta(description="Always true.")]
+    """Always true."""
+
+
+DeliveryState: TypeAlias = Annotated[
+    Literal["pending", "delivered", "failed"],
+    Meta(description="Whether an event is to be sent, was accepted, or is not sent any more."),
+]
 
 
 class ExtraFields(OpenStruct, frozen=True, kw_only=True):
@@ -475,6 +980,71 @@ class ExtraFields(OpenStruct, frozen=True, kw_only=True):
 
     model_requested: Annotated[str, Meta(description="The model of the batch.")] | UnsetType = UNSET
     """The model of the batch."""
+
+
+class FailureGroup(OpenStruct, frozen=True, kw_only=True):
+    """Requests of a batch that did not succeed for the same reason."""
+
+    kind: FailureKind
+    message: (
+        Annotated[
+            str,
+            Meta(
+                description="Their messages without what differs: `<n>` is in the place of a number, `<id>` of an id, `<time>` of a time, `<value>` of a quoted text, `<query>` of the query of a URL. Null for the sum of all other messages."
+            ),
+        ]
+        | None
+    )
+    """Their messages without what differs: `<n>` is in the place of a number, `<id>` of an id, `<time>` of a time, `<value>` of a quoted text, `<query>` of the query of a URL. Null for the sum of all other messages."""
+
+    count: Annotated[int, Meta(description="The number of requests.")]
+    """The number of requests."""
+
+    custom_ids: Annotated[
+        list[str],
+        Meta(
+            description="The ids of the first of these requests in the order of the batch, at most five."
+        ),
+    ]
+    """The ids of the first of these requests in the order of the batch, at most five."""
+
+    example: Annotated[
+        str,
+        Meta(
+            description="The message of the first of these requests, without keys, at most 1,000 characters."
+        ),
+    ]
+    """The message of the first of these requests, without keys, at most 1,000 characters."""
+
+
+FailureKind: TypeAlias = Annotated[
+    Literal[
+        "invalid_request_error",
+        "authentication_error",
+        "billing_error",
+        "permission_error",
+        "not_found_error",
+        "conflict_error",
+        "request_too_large",
+        "rate_limit_error",
+        "api_error",
+        "timeout_error",
+        "overloaded_error",
+        "expired",
+        "canceled",
+    ],
+    Meta(
+        description="The class of the error, as in the results of the Message Batches API; or `expired` or `canceled`, for requests that ended without an answer."
+    ),
+]
+
+
+ForecastBasis: TypeAlias = Annotated[
+    Literal["calls", "jobs", "calls_and_jobs"],
+    Meta(
+        description="What a forecast is made of. `calls`: the pace of the direct calls. `jobs`: all open requests are in jobs of providers' batch APIs, which may end at any time until their window is over. `calls_and_jobs`: both, so the later of the two."
+    ),
+]
 
 
 class GatewayError(OpenStruct, frozen=True, kw_only=True):
@@ -579,6 +1149,7 @@ HealthProblemCode: TypeAlias = Annotated[
         "damaged_blob",
         "internal_error",
         "clock_in_doubt",
+        "configuration_error",
         "crashed",
         "more_problems",
         "key_rejected",
@@ -589,7 +1160,7 @@ HealthProblemCode: TypeAlias = Annotated[
         "rate_limited",
     ],
     Meta(
-        description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `damaged_blob`: a stored file is missing, or its bytes are not those that were written. `internal_error`: a fault of Batchgate itself. `clock_in_doubt`: the clock has jumped, or differs from the database's; nothing expires meanwhile. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`; `provider_failing` is also the code if the batch API of a provider refuses a step of a job."
+        description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `damaged_blob`: a stored file is missing, or its bytes are not those that were written. `internal_error`: a fault of Batchgate itself. `clock_in_doubt`: the clock has jumped, or differs from the database's; nothing expires meanwhile. `configuration_error`: a setting is missing or wrong, such as the account of a job that runs at its provider. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`; `provider_failing` is also the code if the batch API of a provider refuses a step of a job."
     ),
 ]
 
@@ -673,6 +1244,108 @@ Lane: TypeAlias = Annotated[
 ]
 
 
+LaneCode: TypeAlias = Annotated[
+    Literal[
+        "cheaper",
+        "lane_native",
+        "lane_direct",
+        "no_batch_api",
+        "not_cheaper",
+        "expires_soon",
+        "not_accepted",
+        "too_large",
+        "too_few_requests",
+    ],
+    Meta(
+        description="Why requests took their lane. `cheaper`: the batch API costs less. `lane_native`, `lane_direct`: the batch or its account asks for this lane. `no_batch_api`: the account has none. `not_cheaper`: its batch API is not cheaper. `expires_soon`: the batch expires too soon for a job. `not_accepted`: the batch API does not take such requests. `too_large`: a job cannot hold them. `too_few_requests`: too few for a job."
+    ),
+]
+
+
+class LanePart(OpenStruct, frozen=True, kw_only=True):
+    """Requests of a batch for one model that took the same lane for the same reason."""
+
+    account: (
+        Annotated[
+            str, Meta(description="The account; null for a sum of several accounts or models.")
+        ]
+        | None
+    )
+    """The account; null for a sum of several accounts or models."""
+
+    model: Annotated[str, Meta(description="The model; null for a sum of several models.")] | None
+    """The model; null for a sum of several models."""
+
+    endpoint: Annotated[
+        str,
+        Meta(
+            description="The API that the requests are written for, such as `/v1/chat/completions`."
+        ),
+    ]
+    """The API that the requests are written for, such as `/v1/chat/completions`."""
+
+    lane: TakenLane
+    code: LaneCode
+    reason: Annotated[
+        str,
+        Meta(
+            description="A human-readable description; it names the field of the request that is the reason."
+        ),
+    ]
+    """A human-readable description; it names the field of the request that is the reason."""
+
+    requests: Annotated[int, Meta(description="The number of requests.")]
+    """The number of requests."""
+
+
+LimitReason: TypeAlias = Annotated[
+    Literal["paused", "refused", "rate", "shared"],
+    Meta(
+        description="Why fewer calls may be in flight than the settings of the account allow. `paused`: the account or the model is paused. `refused`: the provider has refused calls or has not answered some; the limit rises again with each that it serves. `rate`: calls wait for a rate that is configured or that the provider announces. `shared`: other workers may use the rest."
+    ),
+]
+
+
+class ModelConcurrency(OpenStruct, frozen=True, kw_only=True):
+    """The calls to one model of an account."""
+
+    account: str
+    model: str
+    in_flight: Annotated[int, Meta(description="The calls in flight.")]
+    """The calls in flight."""
+
+    limit: Annotated[int, Meta(description="The most calls that may be in flight now.")]
+    """The most calls that may be in flight now."""
+
+    maximum: Annotated[
+        int, Meta(description="The most calls that the settings of the account allow.")
+    ]
+    """The most calls that the settings of the account allow."""
+
+    reason: (
+        Annotated[
+            LimitReason,
+            Meta(description="Why not more are in flight; null if only the maximum bounds them."),
+        ]
+        | None
+    )
+    """Why not more are in flight; null if only the maximum bounds them."""
+
+
+class MoveDeadline(ClosedStruct, frozen=True, kw_only=True):
+    """A new deadline for a batch."""
+
+    expires_at: Annotated[
+        str,
+        Meta(
+            description="When the batch expires, in the format of RFC 3339, such as `2026-10-22T07:20:00Z`.",
+            max_length=64,
+            min_length=1,
+        ),
+    ]
+    """When the batch expires, in the format of RFC 3339, such as `2026-10-22T07:20:00Z`."""
+
+
 class NativeJob(OpenStruct, frozen=True, kw_only=True):
     """A job of a provider's own batch API."""
 
@@ -732,6 +1405,10 @@ class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
 
 PauseCode: TypeAlias = Annotated[
     Literal[
+        "requested",
+        "identical_errors",
+        "budget_reached",
+        "price_unknown",
         "key_rejected",
         "payment_required",
         "permission_denied",
@@ -740,7 +1417,15 @@ PauseCode: TypeAlias = Annotated[
         "rate_limited",
     ],
     Meta(
-        description="Why no or few requests are sent to an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error. `rate_limited`: the provider asked to wait, or reports that little remains of a rate limit; one request now and then is sent."
+        description="Why no or few requests are sent. `requested`: a caller has paused the batch. `identical_errors`: Batchgate has paused it, because its first results for a model are the same permanent error. `budget_reached`: its responses have cost as much as its budget. `price_unknown`: it has a budget, and the cost of a response is unknown. The others concern an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error. `rate_limited`: the provider asked to wait, or reports that little remains of a rate limit; one request now and then is sent."
+    ),
+]
+
+
+Priority: TypeAlias = Annotated[
+    Literal["low", "normal", "high"],
+    Meta(
+        description="Which share of the calls of its workspace a batch gets: each priority nine times as much as the next lower one. Without one it is `normal`."
     ),
 ]
 
@@ -903,6 +1588,85 @@ class Quotas(OpenStruct, frozen=True, kw_only=True):
     """The cost of responses in a calendar month (UTC), in US dollars."""
 
 
+class RetryBatch(ClosedStruct, frozen=True, kw_only=True):
+    """Which requests of a batch to retry, and what to change. Without fields, all that did not succeed."""
+
+    only: (
+        Annotated[
+            list[RetryReason],
+            Meta(
+                description="How the requests ended that are retried. Without it, all that did not succeed, or all of `custom_ids`.",
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """How the requests ended that are retried. Without it, all that did not succeed, or all of `custom_ids`."""
+
+    custom_ids: (
+        Annotated[
+            list[CustomId],
+            Meta(
+                description="The requests to retry. Without `only`, also those that succeeded.",
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The requests to retry. Without `only`, also those that succeeded."""
+
+    model: (
+        Annotated[
+            str,
+            Meta(
+                description="The model of all requests of the new batch, optionally with the name of an account and a slash before it.",
+                max_length=256,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The model of all requests of the new batch, optionally with the name of an account and a slash before it."""
+
+    account: (
+        Annotated[
+            str,
+            Meta(
+                description="The account of the new batch, or its provider. Names of accounts before a slash in the models of the requests are removed.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The account of the new batch, or its provider. Names of accounts before a slash in the models of the requests are removed."""
+
+    name: BatchName | UnsetType = UNSET
+
+
+RetryReason: TypeAlias = Annotated[
+    Literal[
+        "errored",
+        "expired",
+        "canceled",
+        "invalid_request_error",
+        "authentication_error",
+        "billing_error",
+        "permission_error",
+        "not_found_error",
+        "conflict_error",
+        "request_too_large",
+        "rate_limit_error",
+        "api_error",
+        "timeout_error",
+        "overloaded_error",
+    ],
+    Meta(
+        description="How a request ended that is to be retried: `errored` for every class of error, one class of error, `expired` or `canceled`."
+    ),
+]
+
+
 Role: TypeAlias = Annotated[
     Literal["both", "gateway", "worker"],
     Meta(
@@ -928,6 +1692,23 @@ class RotateKey(ClosedStruct, frozen=True, kw_only=True):
     """How long the old key stays valid, in seconds (default 0)."""
 
 
+class RotateWebhook(ClosedStruct, frozen=True, kw_only=True):
+    """The parameters of the rotation of a secret."""
+
+    overlap_seconds: (
+        Annotated[
+            int,
+            Meta(
+                description="How long the old secret signs too, in seconds (default 86400).",
+                ge=0,
+                le=2592000,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """How long the old secret signs too, in seconds (default 86400)."""
+
+
 class Secret(OpenStruct, frozen=True, kw_only=True):
     """A secret, without its value."""
 
@@ -945,12 +1726,43 @@ class SecretList(OpenStruct, frozen=True, kw_only=True):
     data: list[Secret]
 
 
+class SetPriority(ClosedStruct, frozen=True, kw_only=True):
+    """A new priority for a batch."""
+
+    priority: Priority
+
+
 StorageBackend: TypeAlias = Annotated[
     Literal["api", "s3", "gcs", "memory"],
     Meta(
         description="Where the content is stored; `api` means that it is available through this API."
     ),
 ]
+
+
+TakenLane: TypeAlias = Annotated[
+    Literal["direct", "native", "none"],
+    Meta(
+        description="`direct`: one call each. `native`: in jobs of the provider's own batch API. `none`: no job takes the requests, and the lane `native` allows no call, so they end with an error."
+    ),
+]
+
+
+class TimelineEntry(OpenStruct, frozen=True, kw_only=True):
+    """One action on a batch."""
+
+    at: Annotated[str, Meta(description="When it was done.")]
+    """When it was done."""
+
+    action: BatchAction
+    by: (
+        Annotated[str, Meta(description="The name of the API key that did it; null without one")]
+        | None
+    )
+    """The name of the API key that did it; null without one"""
+
+    detail: Annotated[str, Meta(description="More about it, such as the reason of a pause.")] | None
+    """More about it, such as the reason of a pause."""
 
 
 class UnifiedBatch(OpenStruct, frozen=True, kw_only=True):
@@ -978,6 +1790,11 @@ class UnifiedBatch(OpenStruct, frozen=True, kw_only=True):
     """When unfinished requests expire."""
 
     extra_fields: ExtraFields
+    name: (
+        Annotated[str, Meta(description="The name that the caller gave the batch.")] | UnsetType
+    ) = UNSET
+    """The name that the caller gave the batch."""
+
     metadata: BatchMetadata | UnsetType = UNSET
     in_progress_at: (
         Annotated[
@@ -1047,6 +1864,7 @@ class UnifiedBatch(OpenStruct, frozen=True, kw_only=True):
     ) = UNSET
     """For a Messages batch: its status in the Messages API."""
 
+    spent: BatchSpend | UnsetType = UNSET
     results_url: (
         Annotated[
             str,
@@ -1059,7 +1877,39 @@ class UnifiedBatch(OpenStruct, frozen=True, kw_only=True):
 
 UnifiedBatchEndpoint: TypeAlias = Annotated[
     Literal[
-        "/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses", "/v1/messages"
+        "/v1/chat/completions",
+        "/v1/embeddings",
+        "/v1/completions",
+        "/v1/responses",
+        "/v1/messages",
+        "/v1beta/models/{model}:generateContent",
+        "/v1beta/models/{model}:embedContent",
+        "/model/{model}/converse",
+        "/model/{model}/invoke",
+        "/v1/audio/speech",
+        "/v1/predictions",
+        "/v1/models/{owner}/{name}/predictions",
+        "/v1/deployments/{owner}/{name}/predictions",
+        "/v1/text-to-speech/{voice_id}",
+        "/v1/text-to-speech/{voice_id}/with-timestamps",
+        "/v1/text-to-dialogue",
+        "/v1/text-to-dialogue/with-timestamps",
+        "/v1/sound-generation",
+        "/v1/music",
+        "/v1/text_to_video",
+        "/v1/image_to_video",
+        "/v1/video_to_video",
+        "/v1/text_to_image",
+        "/v1/text_to_speech",
+        "/v1/sound_effect",
+        "/v1/speech_to_speech",
+        "/v1/voice_dubbing",
+        "/v1/voice_isolation",
+        "/v1/video_upscale",
+        "/v1/image_upscale",
+        "/v1/character_performance",
+        "/v2/chat",
+        "/v2/embed",
     ],
     Meta(
         description="The endpoint of all requests in the batch (default /v1/chat/completions, or /v1/messages with `params`)."
@@ -1118,7 +1968,17 @@ class UnifiedBatchRequest(ClosedStruct, frozen=True, kw_only=True):
     method: Annotated[Literal["POST"], Meta(description="Optional.")] | UnsetType = UNSET
     """Optional."""
 
-    url: UnifiedBatchEndpoint | UnsetType = UNSET
+    url: (
+        Annotated[
+            str,
+            Meta(
+                description="The endpoint of the batch, or a provider's own url with the values in place of `{owner}`, `{name}` or `{voice_id}`."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The endpoint of the batch, or a provider's own url with the values in place of `{owner}`, `{name}` or `{voice_id}`."""
+
     body: Raw | UnsetType = UNSET
     params: Raw | UnsetType = UNSET
 
@@ -1337,6 +2197,33 @@ class UnifiedResultError(OpenStruct, frozen=True, kw_only=True):
 
     message: Annotated[str, Meta(description="A human-readable message.")] | UnsetType = UNSET
     """A human-readable message."""
+
+
+class UpdateWebhook(ClosedStruct, frozen=True, kw_only=True):
+    """The changes of a webhook."""
+
+    url: (
+        Annotated[
+            str,
+            Meta(
+                description="Where events are sent.",
+                max_length=2048,
+                min_length=1,
+                pattern="^https?://[!-~]+$",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Where events are sent."""
+
+    events: (
+        Annotated[
+            list[WebhookEvent],
+            Meta(description="The events that are sent.", max_length=32, min_length=1),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The events that are sent."""
 
 
 class UpdateWorkspace(ClosedStruct, frozen=True, kw_only=True):
@@ -1570,6 +2457,117 @@ class UploadUnifiedFile(ClosedStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     """Ignored, and named in the header `Warning` of the response: `expires_after` says how long the file is kept."""
+
+
+class Webhook(OpenStruct, frozen=True, kw_only=True):
+    """A webhook, without its secret."""
+
+    id: str
+    url: (
+        Annotated[
+            str, Meta(description="Where events are sent; null for the URLs that batches name.")
+        ]
+        | None
+    )
+    """Where events are sent; null for the URLs that batches name."""
+
+    events: list[WebhookEvent]
+    created_at: Annotated[str, Meta(description="When the webhook was created.")]
+    """When the webhook was created."""
+
+    updated_at: Annotated[
+        str, Meta(description="When its URL, its events or its secret last changed.")
+    ]
+    """When its URL, its events or its secret last changed."""
+
+
+class WebhookDelivery(OpenStruct, frozen=True, kw_only=True):
+    """One event for one webhook."""
+
+    event_id: Annotated[
+        str, Meta(description="The id of the event; repeated deliveries have the same.")
+    ]
+    """The id of the event; repeated deliveries have the same."""
+
+    type: Annotated[str, Meta(description="The type of the event.")]
+    """The type of the event."""
+
+    batch_id: Annotated[str, Meta(description="The batch; null for a test event.")] | None
+    """The batch; null for a test event."""
+
+    state: DeliveryState
+    attempts: Annotated[
+        int,
+        Meta(description="The attempts since the event, or since it was last replayed."),
+    ]
+    """The attempts since the event, or since it was last replayed."""
+
+    created_at: Annotated[str, Meta(description="When the event happened.")]
+    """When the event happened."""
+
+    attempted_at: Annotated[str, Meta(description="When the last attempt was made.")] | None
+    """When the last attempt was made."""
+
+    next_attempt_at: (
+        Annotated[
+            str,
+            Meta(
+                description="When the next attempt is due; an earlier event of the batch may delay it."
+            ),
+        ]
+        | None
+    )
+    """When the next attempt is due; an earlier event of the batch may delay it."""
+
+    response_status: (
+        Annotated[int, Meta(description="The status that the receiver answered with.")] | None
+    )
+    """The status that the receiver answered with."""
+
+    error: Annotated[str, Meta(description="Why the last attempt failed.")] | None
+    """Why the last attempt failed."""
+
+
+class WebhookDeliveryList(OpenStruct, frozen=True, kw_only=True):
+    """A page of deliveries."""
+
+    data: list[WebhookDelivery]
+    has_more: Annotated[bool, Meta(description="Whether there are more entries.")]
+    """Whether there are more entries."""
+
+    last_id: (
+        Annotated[
+            str,
+            Meta(
+                description="The event of the last entry; pass it as `after` to get the next page."
+            ),
+        ]
+        | None
+    )
+    """The event of the last entry; pass it as `after` to get the next page."""
+
+
+WebhookEvent: TypeAlias = Annotated[
+    Literal[
+        "batch.created",
+        "batch.started",
+        "batch.progress",
+        "batch.paused",
+        "batch.budget_reached",
+        "batch.completed",
+        "batch.failed",
+        "batch.expired",
+        "batch.canceled",
+        "row.failed",
+    ],
+    Meta(description="An event of a batch."),
+]
+
+
+class WebhookList(OpenStruct, frozen=True, kw_only=True):
+    """All webhooks of a workspace."""
+
+    data: list[Webhook]
 
 
 class Workspace(OpenStruct, frozen=True, kw_only=True):

@@ -175,7 +175,19 @@ class GatewayHandlers(Protocol):
 
 
 class BatchProgressHandlers(Protocol):
-    """Batch Progress: handlers of 2 operations."""
+    """Batch Progress: handlers of 5 operations."""
+
+    async def list_all_batches(
+        self,
+        request: web.Request,
+        parameters: parameters.ListAllBatchesParameters,
+    ) -> gateway.BatchSummaryList:
+        """List the batches of all APIs, newest first, with counts that are updated as results arrive.
+
+        Filters may be combined. A page is empty or short, although there are more batches, when
+        the filters leave out very many: `next` then continues the search.
+        """
+        ...
 
     async def get_batch_progress(
         self,
@@ -189,6 +201,23 @@ class BatchProgressHandlers(Protocol):
         """
         ...
 
+    async def stream_batch_events(
+        self,
+        request: web.Request,
+        parameters: parameters.StreamBatchEventsParameters,
+    ) -> web.StreamResponse:
+        """Follow a batch as server-sent events.
+
+        Begins with the present state. `progress` is sent when the batch has changed, at most
+        once a second, and `status` when its status has, both with the object that
+        `listAllBatches` returns for it; `action` when a caller has paused or resumed it or
+        moved its deadline, with the entry of its timeline and the `id` of the batch. A line
+        that begins with a colon comes every 15 seconds if nothing else does. The stream ends
+        when the batch has ended or the gateway stops; send the last id as Last-Event-ID to go
+        on. An event may come twice then, and none is left out.
+        """
+        ...
+
     async def get_batch_results(
         self,
         request: web.Request,
@@ -198,7 +227,129 @@ class BatchProgressHandlers(Protocol):
 
         Returns one JSON object per line, in the dialect of the batch and in the order of
         submission. While the batch runs, unfinished requests are left out. The header
-        batchgate-results has the form `ended/total`.
+        batchgate-results has the form `ended/total`. With `merged`, the results of the retries
+        of an ended batch, and of their retries, are in the places of its own: of each request
+        the latest success, or without one the latest result.
+        """
+        ...
+
+    async def stream_events(
+        self,
+        request: web.Request,
+        parameters: parameters.StreamEventsParameters,
+    ) -> web.StreamResponse:
+        """Follow all batches of the workspace as server-sent events.
+
+        The events are those of `streamBatchEvents`. The stream begins with the present state of
+        the unfinished batches, and with Last-Event-ID also of those that have ended since;
+        1,000 of each at most.
+        """
+        ...
+
+
+class BatchControlHandlers(Protocol):
+    """Batch Control: handlers of 6 operations."""
+
+    async def pause_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.PauseBatchParameters,
+    ) -> gateway.BatchControls:
+        """Pause a batch; no further request is sent until it is resumed.
+
+        Takes effect on every process within a second. Calls in flight finish and their results
+        are stored. Jobs of a provider's own batch API that it has already are left alone, and
+        their results are collected; no other job is submitted. A paused batch still expires at
+        its time, and it can be canceled. The APIs of the providers show it as in progress. If
+        it is paused already, it is returned unchanged.
+        """
+        ...
+
+    async def resume_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.ResumeBatchParameters,
+    ) -> gateway.BatchControls:
+        """Resume a paused batch where it was.
+
+        Takes effect on every process within a second. If the batch is not paused, it is
+        returned unchanged. A batch whose budget is reached is refused: raise the budget, and it
+        goes on.
+        """
+        ...
+
+    async def move_batch_deadline(
+        self,
+        request: web.Request,
+        parameters: parameters.MoveBatchDeadlineParameters,
+        body: gateway.MoveDeadline,
+    ) -> gateway.BatchControls:
+        """Extend or shorten the time that a batch has.
+
+        The batch expires at the new time, which is at least a minute from now and at most 7
+        days after its creation. Requests that are sent by then finish. If it expires at that
+        time already, it is returned unchanged.
+        """
+        ...
+
+    async def change_batch_budget(
+        self,
+        request: web.Request,
+        parameters: parameters.ChangeBatchBudgetParameters,
+        body: gateway.ChangeBudget,
+    ) -> gateway.BatchControls:
+        """Change what a batch may cost.
+
+        The budget counts all responses of the batch, also earlier ones. A batch that was paused
+        for its budget goes on if the new one is not reached. A batch whose responses have cost
+        as much already is paused. If the budget is the same, the batch is returned unchanged.
+        """
+        ...
+
+    async def set_batch_priority(
+        self,
+        request: web.Request,
+        parameters: parameters.SetBatchPriorityParameters,
+        body: gateway.SetPriority,
+    ) -> gateway.BatchControls:
+        """Set which share of the calls of its workspace a batch gets.
+
+        Takes effect on every process within a second. Of the calls that the batches of a
+        workspace may make, one with a higher priority gets nine times as many as one with the
+        next lower priority, and none gets nothing. It gets them from other batches of its
+        workspace: what a workspace gets beside others does not change. If the batch has this
+        priority already, it is returned unchanged.
+        """
+        ...
+
+    async def get_batch_timeline(
+        self,
+        request: web.Request,
+        parameters: parameters.GetBatchTimelineParameters,
+    ) -> gateway.BatchTimeline:
+        """Get who changed a running batch, what, and when.
+
+        The latest 100 entries, the oldest first. A call that changed nothing has no entry.
+        """
+        ...
+
+
+class BatchRetriesHandlers(Protocol):
+    """Batch Retries: handlers of 1 operations."""
+
+    async def retry_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.RetryBatchParameters,
+        body: gateway.RetryBatch,
+    ) -> gateway.BatchSummary:
+        """Create a batch of requests of an ended batch, such as those that did not succeed.
+
+        The requests are read from the stored input of the batch, which is kept as long as its
+        results. The new batch has its dialect, its options and, unless they are changed, its
+        account and name, and is read on the same API. It shows the id of the batch as its
+        `parent`. The requests keep their `custom_id` and their order. Quotas apply as for any
+        create.
         """
         ...
 
@@ -492,6 +643,117 @@ class SecretsHandlers(Protocol):
         ...
 
 
+class WebhooksHandlers(Protocol):
+    """Webhooks: handlers of 9 operations."""
+
+    async def list_webhooks(
+        self,
+        request: web.Request,
+        parameters: parameters.ListWebhooksParameters,
+    ) -> gateway.WebhookList:
+        """List the webhooks of the workspace.
+
+        The oldest first, without their secrets.
+        """
+        ...
+
+    async def create_webhook(
+        self,
+        request: web.Request,
+        parameters: parameters.CreateWebhookParameters,
+        body: gateway.CreateWebhook,
+    ) -> gateway.CreatedWebhook:
+        """Create a webhook, which gets the events of the batches of the workspace.
+
+        Deliveries follow the specification Standard Webhooks: `webhook-id` identifies an event,
+        and `webhook-signature` signs its body with the secret, which only this response
+        contains. A receiver accepts an event with any status 2xx within 15 seconds. Otherwise
+        the event is sent again, with growing intervals, for 24 hours. The events of one batch
+        are sent in order. The URL must lead to a public address over HTTPS; the setting
+        `webhook_networks` allows other networks. Needs a master key, which encrypts the secret.
+        """
+        ...
+
+    async def get_webhook(
+        self,
+        request: web.Request,
+        parameters: parameters.GetWebhookParameters,
+    ) -> gateway.Webhook:
+        """Get a webhook."""
+        ...
+
+    async def delete_webhook(
+        self,
+        request: web.Request,
+        parameters: parameters.DeleteWebhookParameters,
+    ) -> gateway.DeletedWebhook:
+        """Delete a webhook.
+
+        Events that are not delivered yet are dropped.
+        """
+        ...
+
+    async def update_webhook(
+        self,
+        request: web.Request,
+        parameters: parameters.UpdateWebhookParameters,
+        body: gateway.UpdateWebhook,
+    ) -> gateway.Webhook:
+        """Change the URL or the events of a webhook.
+
+        Omitted fields stay unchanged. Events that are not delivered yet go to the new URL.
+        """
+        ...
+
+    async def rotate_webhook(
+        self,
+        request: web.Request,
+        parameters: parameters.RotateWebhookParameters,
+        body: gateway.RotateWebhook,
+    ) -> gateway.CreatedWebhook:
+        """Replace the secret of a webhook.
+
+        Only this response contains the new secret. For a while the old one signs too, so that
+        receivers can change to the new one.
+        """
+        ...
+
+    async def test_webhook(
+        self,
+        request: web.Request,
+        parameters: parameters.TestWebhookParameters,
+    ) -> gateway.WebhookDelivery:
+        """Send a test event to a webhook.
+
+        The event has the type `webhook.test` and concerns no batch.
+        """
+        ...
+
+    async def list_webhook_deliveries(
+        self,
+        request: web.Request,
+        parameters: parameters.ListWebhookDeliveriesParameters,
+    ) -> gateway.WebhookDeliveryList:
+        """List the deliveries of a webhook, newest first.
+
+        Deliveries are kept for 29 days, and as long as they are pending.
+        """
+        ...
+
+    async def replay_webhook_delivery(
+        self,
+        request: web.Request,
+        parameters: parameters.ReplayWebhookDeliveryParameters,
+    ) -> gateway.WebhookDelivery:
+        """Deliver an event again.
+
+        The event is sent at once, whether it was delivered, has failed or is pending, and
+        retried for 24 hours. It has the same id as before. Later events of the same batch that
+        are pending wait for it.
+        """
+        ...
+
+
 class FilesHandlers(Protocol):
     """Files: handlers of 5 operations."""
 
@@ -593,11 +855,14 @@ class Handlers(
     AnthropicFilesHandlers,
     GatewayHandlers,
     BatchProgressHandlers,
+    BatchControlHandlers,
+    BatchRetriesHandlers,
     WorkspacesHandlers,
     APIKeysHandlers,
     UnifiedFilesHandlers,
     UnifiedBatchesHandlers,
     SecretsHandlers,
+    WebhooksHandlers,
     FilesHandlers,
     BatchesHandlers,
     Protocol,

@@ -98,8 +98,43 @@ class Batch(OpenStruct, frozen=True, kw_only=True):
 
 
 BatchEndpoint: TypeAlias = Annotated[
-    Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions"],
-    Meta(description="The endpoint of the requests in a batch."),
+    Literal[
+        "/v1/chat/completions",
+        "/v1/responses",
+        "/v1/embeddings",
+        "/v1/completions",
+        "/v1beta/models/{model}:generateContent",
+        "/v1beta/models/{model}:embedContent",
+        "/model/{model}/converse",
+        "/model/{model}/invoke",
+        "/v1/audio/speech",
+        "/v1/predictions",
+        "/v1/models/{owner}/{name}/predictions",
+        "/v1/deployments/{owner}/{name}/predictions",
+        "/v1/text-to-speech/{voice_id}",
+        "/v1/text-to-speech/{voice_id}/with-timestamps",
+        "/v1/text-to-dialogue",
+        "/v1/text-to-dialogue/with-timestamps",
+        "/v1/sound-generation",
+        "/v1/music",
+        "/v1/text_to_video",
+        "/v1/image_to_video",
+        "/v1/video_to_video",
+        "/v1/text_to_image",
+        "/v1/text_to_speech",
+        "/v1/sound_effect",
+        "/v1/speech_to_speech",
+        "/v1/voice_dubbing",
+        "/v1/voice_isolation",
+        "/v1/video_upscale",
+        "/v1/image_upscale",
+        "/v1/character_performance",
+        "/v2/chat",
+        "/v2/embed",
+    ],
+    Meta(
+        description="The endpoint of the requests in a batch. The `url` of a line has values in place of what is in braces; `{model}` may stand as it is if the body names the model."
+    ),
 ]
 
 
@@ -740,7 +775,39 @@ class OutputExpiresAfter(ClosedStruct, frozen=True, kw_only=True):
 
 UnifiedBatchEndpoint: TypeAlias = Annotated[
     Literal[
-        "/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/responses", "/v1/messages"
+        "/v1/chat/completions",
+        "/v1/embeddings",
+        "/v1/completions",
+        "/v1/responses",
+        "/v1/messages",
+        "/v1beta/models/{model}:generateContent",
+        "/v1beta/models/{model}:embedContent",
+        "/model/{model}/converse",
+        "/model/{model}/invoke",
+        "/v1/audio/speech",
+        "/v1/predictions",
+        "/v1/models/{owner}/{name}/predictions",
+        "/v1/deployments/{owner}/{name}/predictions",
+        "/v1/text-to-speech/{voice_id}",
+        "/v1/text-to-speech/{voice_id}/with-timestamps",
+        "/v1/text-to-dialogue",
+        "/v1/text-to-dialogue/with-timestamps",
+        "/v1/sound-generation",
+        "/v1/music",
+        "/v1/text_to_video",
+        "/v1/image_to_video",
+        "/v1/video_to_video",
+        "/v1/text_to_image",
+        "/v1/text_to_speech",
+        "/v1/sound_effect",
+        "/v1/speech_to_speech",
+        "/v1/voice_dubbing",
+        "/v1/voice_isolation",
+        "/v1/video_upscale",
+        "/v1/image_upscale",
+        "/v1/character_performance",
+        "/v2/chat",
+        "/v2/embed",
     ],
     Meta(
         description="The endpoint of all requests in the batch (default /v1/chat/completions, or /v1/messages with `params`)."
@@ -763,6 +830,16 @@ class UnifiedBatchRequest(ClosedStruct, frozen=True, kw_only=True):
     method: Annotated[Literal["POST"], Meta(description="Optional.")] | UnsetType = UNSET
     """Optional."""
 
-    url: UnifiedBatchEndpoint | UnsetType = UNSET
+    url: (
+        Annotated[
+            str,
+            Meta(
+                description="The endpoint of the batch, or a provider's own url with the values in place of `{owner}`, `{name}` or `{voice_id}`."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The endpoint of the batch, or a provider's own url with the values in place of `{owner}`, `{name}` or `{voice_id}`."""
+
     body: Raw | UnsetType = UNSET
     params: Raw | UnsetType = UNSET

@@ -4,16 +4,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from batchgate_api.structs import ClosedStruct, OpenStruct
-
-BatchEndpoint: TypeAlias = Annotated[
-    Literal["/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions"],
-    Meta(description="The endpoint of the requests in a batch."),
-]
 
 
 class BatchInputLine(ClosedStruct, frozen=True, kw_only=True):
@@ -21,7 +16,14 @@ class BatchInputLine(ClosedStruct, frozen=True, kw_only=True):
 
     custom_id: str
     method: Literal["POST"]
-    url: BatchEndpoint
+    url: Annotated[
+        str,
+        Meta(
+            description="The endpoint of the batch, with values in place of what is in braces; `{model}` may stand as it is if the body names the model."
+        ),
+    ]
+    """The endpoint of the batch, with values in place of what is in braces; `{model}` may stand as it is if the body names the model."""
+
     body: Raw
 
 

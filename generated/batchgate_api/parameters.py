@@ -82,6 +82,13 @@ class CancelUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """Same as `provider`."""
 
 
+class ChangeBatchBudgetParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of changeBatchBudget."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+
 class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of createBatch."""
 
@@ -101,6 +108,68 @@ class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="batchgate-lane", default=UNSET)
     """How the requests run: `direct`, one call each; `native`, in jobs of the provider's own batch API, mostly at half the price; `auto`, natively where that is cheaper and possible, and directly otherwise. Without it the setting `lane` of the account decides."""
+
+    batchgate_priority: (
+        Annotated[
+            Literal["low", "normal", "high"],
+            Meta(
+                description="Which share of the calls of its workspace the batch gets: each priority nine times as much as the next lower one. Without it it is `normal`."
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-priority", default=UNSET)
+    """Which share of the calls of its workspace the batch gets: each priority nine times as much as the next lower one. Without it it is `normal`."""
+
+    batchgate_name: (
+        Annotated[
+            str,
+            Meta(
+                description="A name for the batch, to find it again. Names need not be unique. It is shown in the progress and in lists of the gateway.",
+                pattern="^[^\\x00-\\x1F\\x7F-\\x9F\\u202A-\\u202E\\u2066-\\u2069]{1,128}$",
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-name", default=UNSET)
+    """A name for the batch, to find it again. Names need not be unique. It is shown in the progress and in lists of the gateway."""
+
+    batchgate_webhook_url: (
+        Annotated[
+            str,
+            Meta(
+                description="A URL that gets the events of the batch. The workspace needs a webhook without a URL, whose secret signs them.",
+                max_length=2048,
+                pattern="^https?://[!-~]+$",
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-webhook-url", default=UNSET)
+    """A URL that gets the events of the batch. The workspace needs a webhook without a URL, whose secret signs them."""
+
+    batchgate_fail_fast: (
+        Annotated[
+            int,
+            Meta(
+                description="How many first results for one model pause the batch if all of them are the same permanent error; 0 for none. Without it the setting `fail_fast` of the gateway decides, which is 20 by default.",
+                ge=0,
+                le=10000,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-fail-fast", default=UNSET)
+    """How many first results for one model pause the batch if all of them are the same permanent error; 0 for none. Without it the setting `fail_fast` of the gateway decides, which is 20 by default."""
+
+    batchgate_budget_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What the responses of the batch may cost, in US dollars. Once they have cost as much, the batch is paused; requests in flight finish.",
+                ge=1e-06,
+                le=1000000000.0,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-budget-usd", default=UNSET)
+    """What the responses of the batch may cost, in US dollars. Once they have cost as much, the batch is paused; requests in flight finish."""
 
     idempotency_key: (
         Annotated[
@@ -205,6 +274,68 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     ) = field(name="batchgate-lane", default=UNSET)
     """How the requests run: `direct`, one call each; `native`, in jobs of the provider's own batch API, mostly at half the price; `auto`, natively where that is cheaper and possible, and directly otherwise. Without it the setting `lane` of the account decides."""
 
+    batchgate_priority: (
+        Annotated[
+            Literal["low", "normal", "high"],
+            Meta(
+                description="Which share of the calls of its workspace the batch gets: each priority nine times as much as the next lower one. Without it it is `normal`."
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-priority", default=UNSET)
+    """Which share of the calls of its workspace the batch gets: each priority nine times as much as the next lower one. Without it it is `normal`."""
+
+    batchgate_name: (
+        Annotated[
+            str,
+            Meta(
+                description="A name for the batch, to find it again. Names need not be unique. It is shown in the progress and in lists of the gateway.",
+                pattern="^[^\\x00-\\x1F\\x7F-\\x9F\\u202A-\\u202E\\u2066-\\u2069]{1,128}$",
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-name", default=UNSET)
+    """A name for the batch, to find it again. Names need not be unique. It is shown in the progress and in lists of the gateway."""
+
+    batchgate_webhook_url: (
+        Annotated[
+            str,
+            Meta(
+                description="A URL that gets the events of the batch. The workspace needs a webhook without a URL, whose secret signs them.",
+                max_length=2048,
+                pattern="^https?://[!-~]+$",
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-webhook-url", default=UNSET)
+    """A URL that gets the events of the batch. The workspace needs a webhook without a URL, whose secret signs them."""
+
+    batchgate_fail_fast: (
+        Annotated[
+            int,
+            Meta(
+                description="How many first results for one model pause the batch if all of them are the same permanent error; 0 for none. Without it the setting `fail_fast` of the gateway decides, which is 20 by default.",
+                ge=0,
+                le=10000,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-fail-fast", default=UNSET)
+    """How many first results for one model pause the batch if all of them are the same permanent error; 0 for none. Without it the setting `fail_fast` of the gateway decides, which is 20 by default."""
+
+    batchgate_budget_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What the responses of the batch may cost, in US dollars. Once they have cost as much, the batch is paused; requests in flight finish.",
+                ge=1e-06,
+                le=1000000000.0,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-budget-usd", default=UNSET)
+    """What the responses of the batch may cost, in US dollars. Once they have cost as much, the batch is paused; requests in flight finish."""
+
     idempotency_key: (
         Annotated[
             str,
@@ -277,6 +408,10 @@ class CreateUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="x-stainless-retry-count", default=UNSET)
     """How many times the caller's SDK has already sent this create. From 1 on, an identical create with the same API key within ten minutes returns the first batch."""
+
+
+class CreateWebhookParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of createWebhook."""
 
 
 class CreateWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
@@ -365,6 +500,15 @@ class DeleteUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
     """Same as `provider`."""
 
 
+class DeleteWebhookParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of deleteWebhook."""
+
+    webhook_id: Annotated[
+        str, Meta(description="The id of the webhook.", max_length=128, min_length=1)
+    ]
+    """The id of the webhook."""
+
+
 class DownloadAnthropicFileParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of downloadAnthropicFile."""
 
@@ -425,6 +569,24 @@ class GetBatchResultsParameters(OpenStruct, frozen=True, kw_only=True):
     batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
     """The id of the batch."""
 
+    merged: (
+        Annotated[
+            bool,
+            Meta(
+                description="Whether to include the results of the retries of the batch, of which there may be 32."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Whether to include the results of the retries of the batch, of which there may be 32."""
+
+
+class GetBatchTimelineParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of getBatchTimeline."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
 
 class GetHealthParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of getHealth."""
@@ -456,6 +618,15 @@ class GetUsageParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of getUsage."""
 
 
+class GetWebhookParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of getWebhook."""
+
+    webhook_id: Annotated[
+        str, Meta(description="The id of the webhook.", max_length=128, min_length=1)
+    ]
+    """The id of the webhook."""
+
+
 class GetWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of getWorkspace."""
 
@@ -463,6 +634,102 @@ class GetWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
         str, Meta(description="The name of the workspace.", max_length=64, min_length=1)
     ]
     """The name of the workspace."""
+
+
+class ListAllBatchesParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of listAllBatches."""
+
+    limit: (
+        Annotated[
+            int,
+            Meta(
+                description="The maximum number of entries per page (default 20).",
+                ge=1,
+                le=1000,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The maximum number of entries per page (default 20)."""
+
+    after: (
+        Annotated[
+            str,
+            Meta(
+                description="Return the batches after this one (older batches): the `next` of the previous page.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return the batches after this one (older batches): the `next` of the previous page."""
+
+    name: (
+        Annotated[
+            str,
+            Meta(
+                description="Return only batches with this name.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return only batches with this name."""
+
+    status: (
+        Annotated[
+            Literal["validating", "failed", "in_progress", "canceling", "ended"],
+            Meta(description="Return only batches with this status."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return only batches with this status."""
+
+    model: (
+        Annotated[
+            str,
+            Meta(
+                description="Return only batches whose requests all have this model, as they name it.",
+                max_length=256,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return only batches whose requests all have this model, as they name it."""
+
+    account: (
+        Annotated[
+            str,
+            Meta(
+                description="Return only batches with requests for this account or provider.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return only batches with requests for this account or provider."""
+
+    created_after: (
+        Annotated[
+            str,
+            Meta(description="Return only batches that were created at this time or later."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return only batches that were created at this time or later."""
+
+    created_before: (
+        Annotated[
+            str,
+            Meta(description="Return only batches that were created before this time."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return only batches that were created before this time."""
 
 
 class ListAnthropicFilesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -969,6 +1236,54 @@ class ListUnifiedFilesParameters(OpenStruct, frozen=True, kw_only=True):
     """Sort by upload time: `desc` (newest first, the default) or `asc` (oldest first)."""
 
 
+class ListWebhookDeliveriesParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of listWebhookDeliveries."""
+
+    webhook_id: Annotated[
+        str, Meta(description="The id of the webhook.", max_length=128, min_length=1)
+    ]
+    """The id of the webhook."""
+
+    limit: (
+        Annotated[
+            int,
+            Meta(
+                description="The maximum number of entries per page (default 20).",
+                ge=1,
+                le=1000,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The maximum number of entries per page (default 20)."""
+
+    after: (
+        Annotated[
+            str,
+            Meta(
+                description="Return the deliveries directly after this one (older ones): the `last_id` of the previous page.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return the deliveries directly after this one (older ones): the `last_id` of the previous page."""
+
+    state: (
+        Annotated[
+            Literal["pending", "delivered", "failed"],
+            Meta(description="Return only deliveries in this state."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return only deliveries in this state."""
+
+
+class ListWebhooksParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of listWebhooks."""
+
+
 class ListWorkspacesParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of listWorkspaces."""
 
@@ -999,6 +1314,33 @@ class ListWorkspacesParameters(OpenStruct, frozen=True, kw_only=True):
     """Return the workspaces after the one with this name."""
 
 
+class MoveBatchDeadlineParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of moveBatchDeadline."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+
+class PauseBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of pauseBatch."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+    reason: (
+        Annotated[
+            str,
+            Meta(
+                description="Why the batch is paused; shown in its progress and its timeline.",
+                max_length=400,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Why the batch is paused; shown in its progress and its timeline."""
+
+
 class PutSecretParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of putSecret."""
 
@@ -1010,6 +1352,25 @@ class PutSecretParameters(OpenStruct, frozen=True, kw_only=True):
         ),
     ]
     """The name of the secret."""
+
+
+class ReplayWebhookDeliveryParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of replayWebhookDelivery."""
+
+    webhook_id: Annotated[
+        str, Meta(description="The id of the webhook.", max_length=128, min_length=1)
+    ]
+    """The id of the webhook."""
+
+    event_id: Annotated[str, Meta(description="The id of the event.", max_length=128, min_length=1)]
+    """The id of the event."""
+
+
+class ResumeBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of resumeBatch."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
 
 
 class RetrieveAnthropicFileParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1169,6 +1530,26 @@ class RetrieveUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
     """Same as `provider`."""
 
 
+class RetryBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of retryBatch."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+    idempotency_key: (
+        Annotated[
+            str,
+            Meta(
+                description="The caller's key for idempotency. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422.",
+                max_length=255,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="Idempotency-Key", default=UNSET)
+    """The caller's key for idempotency. The same key and body return the same batch as long as it exists. The same key with a different body is refused with 422."""
+
+
 class RevokeKeyParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of revokeKey."""
 
@@ -1195,6 +1576,101 @@ class RotateKeyParameters(OpenStruct, frozen=True, kw_only=True):
         ),
     ]
     """The id of the API key (not the key itself)."""
+
+
+class RotateWebhookParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of rotateWebhook."""
+
+    webhook_id: Annotated[
+        str, Meta(description="The id of the webhook.", max_length=128, min_length=1)
+    ]
+    """The id of the webhook."""
+
+
+class SetBatchPriorityParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of setBatchPriority."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+
+class StreamBatchEventsParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of streamBatchEvents."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+    last_event_id: (
+        Annotated[
+            str,
+            Meta(
+                description="The id of the last event that the client has got; the stream goes on after it.",
+                pattern="^[0-9]{1,18}$",
+            ),
+        ]
+        | UnsetType
+    ) = field(name="Last-Event-ID", default=UNSET)
+    """The id of the last event that the client has got; the stream goes on after it."""
+
+    max_seconds: (
+        Annotated[
+            int,
+            Meta(
+                description="End the stream after this many seconds, for clients and proxies that bound the time of a call.",
+                ge=1,
+                le=86400,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """End the stream after this many seconds, for clients and proxies that bound the time of a call."""
+
+
+class StreamEventsParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of streamEvents."""
+
+    last_event_id: (
+        Annotated[
+            str,
+            Meta(
+                description="The id of the last event that the client has got; the stream goes on after it.",
+                pattern="^[0-9]{1,18}$",
+            ),
+        ]
+        | UnsetType
+    ) = field(name="Last-Event-ID", default=UNSET)
+    """The id of the last event that the client has got; the stream goes on after it."""
+
+    max_seconds: (
+        Annotated[
+            int,
+            Meta(
+                description="End the stream after this many seconds, for clients and proxies that bound the time of a call.",
+                ge=1,
+                le=86400,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """End the stream after this many seconds, for clients and proxies that bound the time of a call."""
+
+
+class TestWebhookParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of testWebhook."""
+
+    webhook_id: Annotated[
+        str, Meta(description="The id of the webhook.", max_length=128, min_length=1)
+    ]
+    """The id of the webhook."""
+
+
+class UpdateWebhookParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of updateWebhook."""
+
+    webhook_id: Annotated[
+        str, Meta(description="The id of the webhook.", max_length=128, min_length=1)
+    ]
+    """The id of the webhook."""
 
 
 class UpdateWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):

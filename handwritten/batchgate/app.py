@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from msgspec import Struct
 
 from batchgate import __version__
 from batchgate.accounts import account_chooser, endpoints, provider_names
@@ -23,26 +24,38 @@ from batchgate.api.context import (
     BATCHES,
     CONTENTS,
     DOWNLOADS,
+    EVENT_STREAMS,
     FILES,
+    FORECASTS,
     HTTP_LIMITS,
     HTTP_METER,
+    MERGED_RESULTS,
     PARTIAL_RESULTS,
+    RETRIES,
+    STEERING,
     TENANTS,
     UPLOADS,
+    WAIT,
+    WEBHOOKS,
 )
 from batchgate.api.errors import add_request_id
+from batchgate.api.gateway.control import BatchControlHandler
+from batchgate.api.gateway.events import EVENT_FEEDS, EventFeeds, end_event_streams
 from batchgate.api.gateway.handlers import GatewayHandler
+from batchgate.api.gateway.health_view import health_view
 from batchgate.api.gateway.progress import BatchProgressHandler
+from batchgate.api.gateway.retries import BatchRetriesHandler
 from batchgate.api.gateway.secrets import SecretsHandler
+from batchgate.api.gateway.summaries import SUMMARIES, BatchSummaries
 from batchgate.api.gateway.tenants import APIKeysHandler, WorkspacesHandler
+from batchgate.api.gateway.webhooks import WebhooksHandler
 from batchgate.api.key_slots import KeySlots
 from batchgate.api.openai.batches import BatchesHandler
 from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.origin_guard import OriginGuard
-from batchgate.api.protocol import refuse_if_full
 from batchgate.api.public_url import PublicUrl
+from batchgate.api.repeated_reads import REPEATED_READS, RepeatedReads
 from batchgate.api.routes import check_routes, routes
-from batchgate.api.times import rfc3339
 from batchgate.api.unified.batch_view import UnifiedBatchView
 from batchgate.api.unified.batches import UnifiedBatchesHandler
 from batchgate.api.unified.files import UnifiedFilesHandler
@@ -50,15 +63,15 @@ from batchgate.blobs import open_blobs
 from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.engine import Engine
-from batchgate.engine.model.batch import Batch, BatchOptions, Dialect
+from batchgate.engine.model.batch import BatchOptions, Dialect
 from batchgate.engine.model.clock import SystemClock, TimeSource
-from batchgate.engine.model.health_report import BatchWait, HealthProblem
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.rows import RowFormat
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.support.steady_clock import SteadyClock
 from batchgate.engine.tenancy.secrets import Secrets
+from batchgate.engine.webhooks.webhook_ports import WebhookPorts
 from batchgate.installation import Installation, Role, installation
 from batchgate.master_key import cipher
 from batchgate.providers.batches.http_exchange import HttpExchange
@@ -69,22 +82,26 @@ from batchgate.providers.dialects.openai_rows import OpenAIRows
 from batchgate.providers.registry.native_lanes import provider_batches
 from batchgate.providers.transport.network_transport import NetworkTransport
 from batchgate.providers.transport.proxy_transport import TransportSettings
+from batchgate.providers.transport.public_downloads import PublicDownloads
+from batchgate.providers.transport.webhook_sender import HttpWebhookSender
 from batchgate.settings import Settings
 from batchgate.telemetry import CompositeTelemetry, EventLog, Metrics
 from batchgate.telemetry.span_export import create_spans
 from batchgate.tenancy import Tenancy
-from batchgate_api import gateway
 from batchgate_api.handlers import (
     AnthropicFilesHandlers,
     APIKeysHandlers,
+    BatchControlHandlers,
     BatchesHandlers,
     BatchProgressHandlers,
+    BatchRetriesHandlers,
     FilesHandlers,
     GatewayHandlers,
     MessageBatchesHandlers,
     SecretsHandlers,
     UnifiedBatchesHandlers,
     UnifiedFilesHandlers,
+    WebhooksHandlers,
     WorkspacesHandlers,
 )
 from batchgate_api.operations import OPERATIONS
@@ -118,25 +135,27 @@ def build_app(
     tenancy = Tenancy(settings, environment, installed.tenants, clock)
     authenticator = tenancy.authenticator
     app = web.Application(
-        middlewares=[_refuse_first(OriginGuard(settings.public_url, authenticator.is_open))],
+        middlewares=[_guarded(OriginGuard(settings.public_url, authenticator.is_open))],
         # Our own code decodes bodies, because it bounds the decoded size; the runner adds our own access log.
         handler_args={"auto_decompress": False, "access_log": None, "read_bufsize": READ_BUFFER},
     )
-    transport = NetworkTransport(TransportSettings(trust_env=settings.trust_env))
-    exchange = HttpExchange(TransportSettings(trust_env=settings.trust_env))
-    find_batches = partial(provider_batches, exchange=exchange)
+    clients = _clients(settings)
     blobs = open_blobs(settings.blob_url, Path(settings.data_dir), settings.storage_options, environment)
-    secrets = Secrets(installed.secrets, cipher(settings, environment), clock)
-    router = Router(endpoints(settings, transport, environment, secrets.value, find_batches), clock=clock)
+    encryption = cipher(settings, environment)
+    secrets = Secrets(installed.secrets, encryption, clock)
+    webhooks = WebhookPorts(store=installed.webhooks, sender=clients.webhooks, cipher=encryption)
+    router = _router(settings, environment, clients, secrets, clock)
     metrics = Metrics(__version__, role)
     own: GatewayHandlers = GatewayHandler(
-        lambda: _health(app, role), partial(_exposition, app, metrics), authenticator.is_operator
+        lambda: health_view(app[ENGINE], role, __version__),
+        partial(_exposition, app, metrics),
+        authenticator.is_operator,
     )
     app[SETTINGS] = app[HTTP_LIMITS] = settings
-    app[TRANSPORT] = transport
+    app[TRANSPORT] = clients.transport
     app[STORE] = installed.store
-    app[UPLOADS] = KeySlots(settings.max_uploads_per_key, "uploads")
-    app[DOWNLOADS] = KeySlots(settings.max_downloads_per_key, "downloads")
+    _add_slots(app, settings)
+    app[REPEATED_READS] = RepeatedReads(authenticator, installed.store.state)
     app[TENANTS] = tenancy.tenants
     app[HTTP_METER] = metrics.http_answered
     records = app[ACCESS_RECORDS] = AccessRecords()
@@ -144,25 +163,73 @@ def build_app(
     handlers: tuple[object, ...] = (own,)
     operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
     if role != "worker":
-        wait = partial(_wait, app)
-        others = _handlers(settings, blobs, router, secrets=secrets, wait=wait)
+        others = _handlers(settings, blobs, router, secrets=secrets)
         handlers, operations = (*others, own), OPERATIONS
     app.add_routes(routes(operations, handlers, Binder(authenticator)))
     check_routes(app, operations)
+    app.on_shutdown.append(end_event_streams)
     app.on_response_prepare.append(add_request_id)
     telemetry = _telemetry(app, metrics, environment)
-    app.cleanup_ctx.extend((_blobs(blobs.check), _transport, _entered(exchange), *map(_entered, installed.resources)))
-    engine = _engine(installed, router, blobs, clock, database_time=database_time, telemetry=telemetry)
-    app.cleanup_ctx.extend((tenancy.run, engine))
+    engine = _engine(
+        installed, router, blobs, clock, webhooks=webhooks, database_time=database_time, telemetry=telemetry
+    )
+    opened = (*_entered_clients(clients), *map(_entered, installed.resources))
+    app.cleanup_ctx.extend((_blobs(blobs.check), _transport, *opened, tenancy.run, engine))
     return app
 
 
-def _refuse_first(guard: OriginGuard) -> Middleware:
-    """Return the middleware that refuses requests whatever they ask for; one for both checks, as each takes time."""
+class _Clients(Struct, frozen=True):
+    """The HTTP clients: of calls to providers, of what answers link to, of batch APIs, and of webhooks."""
+
+    transport: NetworkTransport
+    downloads: PublicDownloads
+    exchange: HttpExchange
+    webhooks: HttpWebhookSender
+
+
+def _clients(settings: Settings) -> _Clients:
+    network = TransportSettings(trust_env=settings.trust_env)
+    return _Clients(
+        NetworkTransport(network),
+        PublicDownloads(),
+        HttpExchange(network),
+        HttpWebhookSender(settings.reachable_networks),
+    )
+
+
+def _router(
+    settings: Settings,
+    environment: Mapping[str, str],
+    clients: _Clients,
+    secrets: Secrets,
+    clock: SteadyClock,
+) -> Router:
+    """Build the accounts; raises `ConfigurationError`."""
+    accounts = endpoints(
+        settings,
+        clients.transport,
+        environment,
+        secrets.value,
+        partial(provider_batches, exchange=clients.exchange),
+        now=clock.now,
+        contents=clients.transport,
+        downloads=clients.downloads,
+    )
+    return Router(accounts, clock=clock)
+
+
+def _add_slots(app: web.Application, settings: Settings) -> None:
+    """Bound what one API key may have open at the same time."""
+    app[UPLOADS] = KeySlots(settings.max_uploads_per_key, "uploads")
+    app[DOWNLOADS] = KeySlots(settings.max_downloads_per_key, "downloads")
+    app[EVENT_STREAMS] = KeySlots(settings.max_event_streams_per_key, "streams")
+
+
+def _guarded(guard: OriginGuard) -> Middleware:
+    """Return the middleware that refuses web pages of other origins."""
 
     @web.middleware
     async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
-        refuse_if_full(request)
         await guard.check(request)
         return await handler(request)
 
@@ -175,10 +242,11 @@ def _handlers(
     router: Router,
     *,
     secrets: Secrets,
-    wait: Callable[[Batch], BatchWait],
 ) -> tuple[
     MessageBatchesHandlers,
     BatchProgressHandlers,
+    BatchControlHandlers,
+    BatchRetriesHandlers,
     WorkspacesHandlers,
     APIKeysHandlers,
     AnthropicFilesHandlers,
@@ -187,11 +255,14 @@ def _handlers(
     UnifiedFilesHandlers,
     UnifiedBatchesHandlers,
     SecretsHandlers,
+    WebhooksHandlers,
 ]:
     names = provider_names(settings)
     return (
         MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
-        BatchProgressHandler(blobs, wait),
+        BatchProgressHandler(blobs),
+        BatchControlHandler(),
+        BatchRetriesHandler(names),
         WorkspacesHandler(),
         APIKeysHandler(),
         AnthropicFilesHandler(blobs, names),
@@ -200,6 +271,7 @@ def _handlers(
         UnifiedFilesHandler(blobs, names),
         UnifiedBatchesHandler(_unified_view(settings), blobs, names),
         SecretsHandler(secrets, router.refresh_keys),
+        WebhooksHandler(),
     )
 
 
@@ -238,12 +310,17 @@ def _entered(resource: AbstractAsyncContextManager[object]) -> Callable[[web.App
     return entered
 
 
+def _entered_clients(clients: _Clients) -> Sequence[Callable[[web.Application], AsyncIterator[None]]]:
+    return _entered(clients.downloads), _entered(clients.exchange), _entered(clients.webhooks)
+
+
 def _engine(
     installed: Installation,
     router: Router,
     blobs: Blobs,
     clock: SteadyClock,
     *,
+    webhooks: WebhookPorts,
     database_time: Callable[[], Awaitable[int]] | None,
     telemetry: Telemetry,
 ) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -253,6 +330,9 @@ def _engine(
                 store=installed.store,
                 tenants=installed.tenants,
                 scrub=installed.scrub,
+                steering=installed.steering,
+                webhooks=webhooks,
+                events=installed.events,
                 blobs=blobs,
                 queue=installed.queue,
                 claim_policy=installed.claim_policy,
@@ -265,15 +345,25 @@ def _engine(
                 database_time=database_time,
                 shutdown_timeout=app[SETTINGS].shutdown_timeout,
                 scrub_bytes_per_second=app[SETTINGS].scrub_bytes_per_second,
+                max_output_bytes=app[SETTINGS].max_output_file_bytes,
+                fail_fast=app[SETTINGS].fail_fast,
                 has_worker=installed.role != "gateway",
                 telemetry=telemetry,
             )
         )
         app[ENGINE] = engine
         app[BATCHES] = engine.batches
+        app[STEERING] = engine.steering
+        app[FORECASTS] = engine.forecasts
+        app[RETRIES] = engine.retries
+        app[SUMMARIES] = BatchSummaries(engine.batches, engine.forecasts, engine.pause)
+        app[WAIT] = engine.wait
+        app[EVENT_FEEDS] = EventFeeds(engine.looks, app[SUMMARIES])
         app[FILES] = engine.files
+        app[WEBHOOKS] = engine.webhooks
         app[CONTENTS] = engine.contents
         app[PARTIAL_RESULTS] = engine.partial_results
+        app[MERGED_RESULTS] = engine.merged_results
         async with engine:
             yield
 
@@ -282,7 +372,7 @@ def _engine(
 
 def file_reader(options: BatchOptions) -> InputFileReader:
     """Return the reader for the input file of a batch."""
-    return InputFileReader(options.kind, has_default_model=options.model is not None)
+    return InputFileReader(options.kind, endpoint=options.endpoint, has_default_model=options.model is not None)
 
 
 def _view(settings: Settings) -> MessageBatchView:
@@ -301,29 +391,3 @@ def _unified_view(settings: Settings) -> UnifiedBatchView:
 
 async def _exposition(app: web.Application, metrics: Metrics, workspace: str | None) -> bytes:
     return await metrics.expose(await app[ENGINE].state(), workspace)
-
-
-def _wait(app: web.Application, batch: Batch) -> BatchWait:
-    return app[ENGINE].wait(batch)
-
-
-def _health(app: web.Application, role: Role) -> gateway.Health:
-    engine = app[ENGINE]
-    problems = engine.problems
-    return gateway.Health(
-        status="degraded" if problems else "ok",
-        components=sorted({problem.part for problem in problems}),
-        version=__version__,
-        role=role,
-        member=engine.cluster.member,
-        workers=engine.cluster.workers,
-        accounts=list(engine.router.account_names),
-        requests_in_flight=engine.router.in_flight,
-        problems=[_health_problem(problem) for problem in problems],
-    )
-
-
-def _health_problem(problem: HealthProblem) -> gateway.HealthProblem:
-    return gateway.HealthProblem(
-        code=problem.code, component=problem.component, since=rfc3339(problem.since), message=problem.message
-    )

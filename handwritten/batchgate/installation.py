@@ -16,11 +16,14 @@ from batchgate.data_lock import exclusive_folder
 from batchgate.engine.dispatch.claim_policy import ClaimAllPolicy, ClaimPolicy, FairClaimPolicy
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.ports.cluster import Cluster, SingleProcess
+from batchgate.engine.ports.event_store import EventStore
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.scrub_store import ScrubStore
 from batchgate.engine.ports.secret_store import SecretStore
+from batchgate.engine.ports.steering_store import SteeringStore
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.tenant_store import TenantStore
+from batchgate.engine.ports.webhook_store import WebhookStore
 from batchgate.queue import MemoryQueue
 from batchgate.settings import Settings
 from batchgate.store.sqlite import SqliteStore
@@ -41,6 +44,9 @@ class Installation(Struct, frozen=True, kw_only=True):
     store: Store
     secrets: SecretStore
     scrub: ScrubStore
+    steering: SteeringStore
+    webhooks: WebhookStore
+    events: EventStore
     tenants: TenantStore
     queue: Queue
     claim_policy: ClaimPolicy
@@ -81,6 +87,9 @@ def _embedded(settings: Settings) -> Installation:
         store=store,
         secrets=store.secrets,
         scrub=store.scrub,
+        steering=store.steering,
+        webhooks=store.webhooks,
+        events=store.events,
         tenants=store.tenants,
         queue=MemoryQueue(store.unfinished_jobs),
         claim_policy=ClaimAllPolicy(),
@@ -105,6 +114,9 @@ def _shared(settings: Settings, role: Role) -> Installation:
         store=store,
         secrets=store.secrets,
         scrub=store.scrub,
+        steering=store.steering,
+        webhooks=store.webhooks,
+        events=store.events,
         tenants=store.tenants,
         queue=queue,
         claim_policy=FairClaimPolicy(),

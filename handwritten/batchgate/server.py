@@ -99,7 +99,7 @@ def _log_start(member: int | None, url: str, role: Role) -> None:
 async def _listen(runner: web.AppRunner, settings: Settings) -> web.TCPSite:
     # asyncio has one number for both.
     site = web.TCPSite(runner, settings.host, settings.port, backlog=ACCEPTED_TOGETHER)
-    with _translated():
+    with _translated(settings):
         await site.start()
     assert isinstance(site._server, asyncio.Server)  # noqa: SLF001 - aiohttp does not tell its sockets
     for listener in site._server.sockets:  # noqa: SLF001
@@ -111,17 +111,18 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> web.TCPSite:
 async def _check_address(settings: Settings) -> None:
     """Refuse an address that is not available, before anything is created or changed."""
     loop = asyncio.get_running_loop()
-    with _translated():
+    with _translated(settings):
         server = await loop.create_server(asyncio.Protocol, settings.host, settings.port, start_serving=False)
     server.close()
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(settings: Settings) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigurationError("host, port", f"an address to listen on: {_reason(error)}") from error
+        address = f"{settings.host}:{settings.port} cannot be used: {_reason(error)}"
+        raise ConfigurationError("host, port", f"an address to listen on; {address}") from error
 
 
 def _tune_garbage_collection() -> None:
@@ -160,6 +161,7 @@ async def _stop(engine: Engine, site: web.TCPSite | None, runner: web.AppRunner,
         await site.stop()
     server = runner.server
     assert server is not None
+    await runner.shutdown()  # ends the streams of events
     server.pre_shutdown()
     await server.shutdown(max(CANCEL_TIMEOUT, deadline - loop.time()))
 

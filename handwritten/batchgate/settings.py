@@ -17,69 +17,19 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from batchgate.account_settings import AccountSettings
 from batchgate.api.http_limits import HttpLimits
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, MIN_CONFIGURED_LENGTH, Scope
 from batchgate.engine.model.decoding_errors import DocumentFault, describe_validation_error
 from batchgate.engine.model.errors import ConfigurationError
-from batchgate.engine.model.lane import Lane
+from batchgate.engine.model.fail_fast import DEFAULT_FAIL_FAST, MAX_FAIL_FAST
 from batchgate.engine.model.redacted_repr import redacted_repr
-from batchgate.engine.model.secret import NAME_PATTERN
-from batchgate.providers.simulator.simulator import SimulatorSettings
 
 ENVIRONMENT_PREFIX: Final = "BATCHGATE_"
 DEFAULT_FILE: Final = "batchgate.toml"
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 LogFormat: TypeAlias = Literal["text", "json"]
-
-
-class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The price of a million tokens of a model in US dollars, ``[accounts.NAME.prices."MODEL"]``."""
-
-    input: Annotated[float, Meta(ge=0, le=1_000_000)]
-    """Input tokens."""
-    cached_input: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
-    """Input tokens from the provider's cache (the same as ``input``)."""
-    output: Annotated[float, Meta(ge=0, le=1_000_000)]
-    """Output tokens."""
-
-
-class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A provider account, ``[accounts.NAME]``; a request selects it with the model ``NAME/model``."""
-
-    provider: Annotated[str, Meta(min_length=1)]
-    """The provider: anthropic, openai, vllm, ollama, simulator, ..."""
-    base_url: str | None = None
-    """The base URL of the API, if it is not the provider's documented one."""
-    api_key: str | None = None
-    """The API key; prefer api_key_env, api_key_file or api_key_secret."""
-    api_key_env: str | None = None
-    """The environment variable that holds the key."""
-    api_key_file: Annotated[str, Meta(min_length=1)] | None = None
-    """The file that holds the key; it is read again when the provider rejects the key."""
-    api_key_secret: Annotated[str, Meta(pattern=NAME_PATTERN)] | None = None
-    """The secret in the database that holds the key (`batchgate secrets`); it is read again as the file is."""
-    concurrency: Annotated[int, Meta(ge=1, le=10_000)] = 64
-    """Maximum requests in flight to one model; lowered automatically while the provider refuses requests (429, 529)."""
-    requests_per_minute: Annotated[int, Meta(ge=1)] | None = None
-    """Maximum requests started per minute, all models together."""
-    tokens_per_minute: Annotated[int, Meta(ge=1)] | None = None
-    """Maximum input and output tokens per minute, all models together."""
-    timeout: Annotated[float, Meta(gt=0)] = 600.0
-    """Timeout of one call, in seconds."""
-    lane: Lane | None = None
-    """Lane of batches that ask for none: auto, direct or native (direct); at a base_url of its own, auto says that the
-    server has the provider's batch API."""
-    enqueued_tokens: Annotated[int, Meta(ge=1)] | None = None
-    """The provider's limit of tokens that wait in its batch queue for one model; without it, the refusals teach it."""
-    prices: dict[str, PriceSettings] = {}
-    """Prices by model; ``*`` is any other model. Requests without a price count as free."""
-    simulator: SimulatorSettings = SimulatorSettings()
-    """The behaviour of the provider simulator."""
-
-    def __repr__(self) -> str:
-        """Show the account without its key."""
-        return redacted_repr(self, "api_key")
 
 
 class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,8 +82,14 @@ class Settings(HttpLimits, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Seconds that requests in flight may take after SIGTERM."""
     scrub_bytes_per_second: Annotated[int, Meta(ge=0)] = 1_000_000
     """Bytes a second at which stored result files and uploaded files are read to find damage; 0 turns it off."""
+    fail_fast: Annotated[int, Meta(ge=0, le=MAX_FAIL_FAST)] = DEFAULT_FAIL_FAST
+    """How many first results of a batch for one model pause it if all are the same permanent error; 0 turns it off."""
+    max_output_file_bytes: Annotated[int, Meta(ge=1)] = 256 * 1024 * 1024
+    """The largest answer of a provider that becomes a file, such as audio; a larger one ends its request."""
     master_key_file: Annotated[str, Meta(min_length=1)] | None = None
     """The file with the master keys that encrypt secrets in the database ($BATCHGATE_MASTER_KEY)."""
+    webhook_networks: tuple[str, ...] = ()
+    """Private networks, such as 10.0.0.0/8, that webhooks may reach beside the internet, there also over plain http."""
     trust_env: bool = False
     """Call providers through the proxies in HTTP_PROXY, HTTPS_PROXY and NO_PROXY."""
     log_level: LogLevel = "info"
@@ -164,6 +120,11 @@ class Settings(HttpLimits, frozen=True, kw_only=True, forbid_unknown_fields=True
         """The trusted proxies as networks."""
         return tuple(ipaddress.ip_network(text) for text in self.trusted_proxies)
 
+    @property
+    def reachable_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The networks that webhooks may reach beside the internet."""
+        return tuple(ipaddress.ip_network(text) for text in self.webhook_networks)
+
 
 _NAMES: Final = tuple(sorted(Settings.__struct_fields__, key=HttpLimits.__struct_fields__.__contains__))
 """All settings, those of the HTTP server last."""
@@ -171,6 +132,8 @@ TABLES: Final = {"accounts": AccountSettings, "api_keys": ApiKeySettings}
 """The settings that are tables of named entries."""
 SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in {*TABLES, "storage_options"})
 """The settings that can be set by environment variables."""
+NETWORKS: Final = ("trusted_proxies", "webhook_networks")
+"""The settings that are lists of networks; in a variable, commas separate them."""
 _OPTIONAL: Final = frozenset(field.name for field in msgspec.structs.fields(Settings) if field.default is None)
 """The settings that may have no value: an empty variable counts as not set."""
 
@@ -277,7 +240,7 @@ def _read_file(path: Path | None, environment: Mapping[str, str]) -> dict[str, A
 
 def _from_environment(name: str, variable: str, text: str) -> object:
     field = next(field for field in msgspec.structs.fields(Settings) if field.name == name)
-    value: object = [part.strip() for part in text.split(",") if part.strip()] if name == "trusted_proxies" else text
+    value: object = [part.strip() for part in text.split(",") if part.strip()] if name in NETWORKS else text
     if field.type is bool:
         value = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(text.lower(), text)
     elif name.startswith("log_"):
@@ -338,11 +301,7 @@ def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> Documen
 
 def _check(settings: Settings, environment: Mapping[str, str]) -> None:
     _check_database_url(settings.database_url)
-    for number, text in enumerate(settings.trusted_proxies):
-        try:
-            ipaddress.ip_network(text)
-        except ValueError as error:
-            raise ConfigurationError(f"trusted_proxies.{number}", f"a network such as 10.0.0.0/8: {error}") from error
+    _check_networks(settings)
     owners: dict[str, str] = {}
     for name, key in settings.api_keys.items():
         given = secret(key.key, key.key_env, f"api_keys.{name}.key_env", environment)
@@ -359,6 +318,15 @@ def _check(settings: Settings, environment: Mapping[str, str]) -> None:
     if settings.default_provider is not None and settings.default_provider not in settings.accounts:
         known = ", ".join(settings.accounts) or "none is configured"
         raise ConfigurationError("default_provider", f"the name of an account: {known}")
+
+
+def _check_networks(settings: Settings) -> None:
+    for name, texts in ((name, getattr(settings, name)) for name in NETWORKS):
+        for number, text in enumerate(texts):
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                raise ConfigurationError(f"{name}.{number}", f"a network such as 10.0.0.0/8: {error}") from error
 
 
 def _check_database_url(url: str | None) -> None:

@@ -36,7 +36,8 @@ def main() -> int:
             return 1
         if not arguments.check:
             replace_tree(fresh, root / "generated")
-            _write_translation_page(root)
+            for page in ("translation_page", "providers_page"):
+                _write_page_of_code(root, page)
             write_pages(root)
             return 0
         found = differences(fresh, root / "generated")
@@ -45,10 +46,10 @@ def main() -> int:
     return 1 if found else 0
 
 
-def _write_translation_page(root: Path) -> None:
-    """Render docs/translation.md in a new process, which imports the new generated code."""
+def _write_page_of_code(root: Path, page: str) -> None:
+    """Render a page from the code in a new process, which imports the new generated code."""
     path = os.pathsep.join(str(root / part) for part in ("handwritten", "generated"))
-    command = [sys.executable, "-m", "batchgate_codegen.translation_page", str(root)]
+    command = [sys.executable, "-m", f"batchgate_codegen.{page}", str(root)]
     subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=True)
 
 

@@ -14,7 +14,10 @@ CONFIGURATION = {
     "package_name_override": "batchgate_client",
     "package_version_override": "0.1.0",
     "literal_enums": True,
-    "content_type_overrides": {"application/x-jsonl": "application/octet-stream"},
+    "content_type_overrides": {
+        "application/x-jsonl": "application/octet-stream",
+        "text/event-stream": "application/octet-stream",
+    },
     "post_hooks": [],
 }
 CONSTANT_BOUNDARY = '    headers["Content-Type"] = "multipart/form-data; boundary=+++"\n'

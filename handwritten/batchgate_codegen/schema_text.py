@@ -8,7 +8,9 @@ from typing import Final
 from batchgate_codegen.spec import Json
 
 MOST_VALUES: Final = 12
-"""An enum with more values is shortened in a table."""
+"""An enum of providers with more values is shortened in a table."""
+A_PROVIDER: Final = "openai"
+"""A value by which an enum of providers is recognized."""
 
 
 class Schemas:
@@ -134,7 +136,7 @@ def _references(node: object) -> list[str]:
 
 def _values(values: Sequence[object]) -> str:
     shown = [f"`{value}`" if isinstance(value, str) else str(value).lower() for value in values]
-    if len(shown) <= MOST_VALUES:
+    if len(shown) <= MOST_VALUES or A_PROVIDER not in values:
         return ", ".join(shown)
     return f"the [name of a provider](../index.md#names-of-providers), such as {', '.join(shown[:3])}"
 

@@ -208,7 +208,8 @@ def _scopes(raw: Json, authenticated: bool, location: str) -> tuple[str, ...]:
 
 def _response_schema(document: Document, raw: Json, location: str) -> str | None:
     response = _dereference(document.content, raw)
-    return None if response.get("x-streamed") else _schema_name(response, "application/json", location)
+    has_model = "content" in response and not response.get("x-streamed")
+    return _schema_name(response, "application/json", location) if has_model else None
 
 
 def _schema_name(holder: Json, media_type: str, location: str) -> str:

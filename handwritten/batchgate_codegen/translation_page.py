@@ -6,13 +6,28 @@ Run as ``python -m batchgate_codegen.translation_page <root>`` with that root's 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from batchgate.providers.dialects.chat_via_converse.answer_rules import CONVERSE_TO_COMPLETION
+from batchgate.providers.dialects.chat_via_converse.request_rules import CHAT_TO_CONVERSE
+from batchgate.providers.dialects.chat_via_gemini.answer_rules import GEMINI_TO_COMPLETION
+from batchgate.providers.dialects.chat_via_gemini.request_rules import CHAT_TO_GEMINI
 from batchgate.providers.dialects.chat_via_messages.answer_rules import MESSAGE_TO_CHAT
 from batchgate.providers.dialects.chat_via_messages.request_rules import CHAT_TO_MESSAGES
 from batchgate.providers.dialects.chat_via_responses.answer_rules import RESPONSE_TO_CHAT
 from batchgate.providers.dialects.chat_via_responses.request_rules import CHAT_TO_RESPONSES
+from batchgate.providers.dialects.cohere_embeddings import EMBEDDINGS_TO_COHERE
+from batchgate.providers.dialects.converse_via_chat.answer_rules import COMPLETION_TO_CONVERSE
+from batchgate.providers.dialects.converse_via_chat.request_rules import CONVERSE_TO_CHAT
+from batchgate.providers.dialects.gemini_embeddings.rules import (
+    EMBEDDINGS_TO_GEMINI,
+    GEMINI_EMBEDDINGS_TO_OPENAI,
+    GEMINI_TO_EMBEDDINGS,
+    OPENAI_EMBEDDINGS_TO_GEMINI,
+)
+from batchgate.providers.dialects.gemini_via_chat.answer_rules import CHAT_TO_GEMINI_ANSWER
+from batchgate.providers.dialects.gemini_via_chat.request_rules import GEMINI_TO_CHAT
 from batchgate.providers.dialects.messages_via_chat.answer_rules import CHAT_TO_MESSAGE
 from batchgate.providers.dialects.messages_via_chat.request_rules import MESSAGES_TO_CHAT
 from batchgate.providers.dialects.responses_via_chat.answer_rules import CHAT_TO_RESPONSE
@@ -20,6 +35,7 @@ from batchgate.providers.dialects.responses_via_chat.request_rules import RESPON
 from batchgate.providers.dialects.rules import Action, Ignored, Mapped, MappedIfSupported, Rejected, Rule, wire_name
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.registry import known_servers
+from batchgate_codegen.schema_text import table
 
 PAGE_PATH = Path("handwritten", "docs", "translation.md")
 
@@ -32,12 +48,31 @@ Batchgate runs a request at any provider. If the provider does not support the d
 translates the request into a dialect of the provider, and translates the answer back. A request in a dialect that the
 provider supports is sent byte for byte; only the account's prefix is removed from the model.
 
-| request | to Anthropic | to an OpenAI-compatible server |
-| --- | --- | --- |
-| Messages | unchanged | translated to Chat Completions |
-| Chat Completions | translated to Messages | unchanged |
-| Responses | translated to Messages via Chat Completions | unchanged if supported, else to Chat Completions |
-| embeddings, completions | rejected: no equivalent in Messages | unchanged if supported, else rejected |
+| request | to Anthropic | to an OpenAI-compatible server | to Gemini | to Bedrock |
+| --- | --- | --- | --- | --- |
+| Messages | unchanged | as Chat Completions | as generateContent | Claude: by InvokeModel, else as Converse |
+| Chat Completions | as Messages | unchanged | as generateContent | as Converse |
+| Responses | as Messages | unchanged if supported, else as Chat Completions | as generateContent | as Converse |
+| generateContent | as Messages | as Chat Completions | unchanged | as Converse |
+| Converse | as Messages | as Chat Completions | as generateContent | unchanged |
+| embeddings | rejected | unchanged if supported, else rejected | as batchEmbedContents | rejected |
+| embedContent | rejected | as embeddings if supported, else rejected | unchanged | rejected |
+| completions | rejected | unchanged if supported, else rejected | rejected | rejected |
+| InvokeModel | rejected | rejected | rejected | unchanged |
+| Cohere's chat and embed | rejected | rejected | rejected | rejected |
+
+Chat Completions is between any two other conversations.
+
+InvokeModel takes the Messages of Claude without `model` and `stream`, and with an `anthropic_version` of its own; other
+models have formats of their own.
+
+Accounts of `cohere` run conversations by Cohere's OpenAI-compatible API, and embeddings by its own one, which wants to
+know what texts are embedded for (the [setting](settings.md#accounts) `embedding_input_type`). Requests of Cohere's own
+chat and embed pass unchanged there, and are rejected elsewhere.
+
+Accounts of `gemini` use Gemini's own API; with `api = "openai"` they use its OpenAI-compatible one. A Messages answer
+of Gemini has thought signatures in `redacted_thinking` blocks. Send them back with the conversation: Gemini 3 needs
+them.
 
 No field is dropped silently. Each field is one of:
 
@@ -53,6 +88,12 @@ model. An answer that the other dialect cannot represent, such as output of a pr
 in the results.
 
 ## Lines of batches
+
+The endpoints of batches of Cohere's requests are `/v2/chat` and `/v2/embed`, with the `model` in the body.
+
+The endpoints of batches of Gemini's requests are `/v1beta/models/{model}:generateContent` and
+`/v1beta/models/{model}:embedContent`. The `url` of a line is the endpoint itself, with the `model` in the body, or has
+the model in place of `{model}`, also after `/v1` or `/v1alpha`. Names may be in camelCase or snake_case.
 
 | Anthropic | OpenAI |
 | --- | --- |
@@ -70,10 +111,23 @@ DIRECTIONS: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("Requests: Chat Completions to Messages", CHAT_TO_MESSAGES),
     ("Requests: Responses to Chat Completions", RESPONSES_TO_CHAT),
     ("Requests: Chat Completions to Responses", CHAT_TO_RESPONSES),
+    ("Requests: Chat Completions to Converse", CHAT_TO_CONVERSE),
+    ("Requests: Converse to Chat Completions", CONVERSE_TO_CHAT),
+    ("Requests: generateContent to Chat Completions", GEMINI_TO_CHAT),
+    ("Requests: Chat Completions to generateContent", CHAT_TO_GEMINI),
+    ("Requests: embeddings to Gemini", EMBEDDINGS_TO_GEMINI),
+    ("Requests: embeddings to Cohere", EMBEDDINGS_TO_COHERE),
+    ("Requests: embedContent to embeddings", GEMINI_TO_EMBEDDINGS),
     ("Answers: Chat Completions to Messages", CHAT_TO_MESSAGE),
     ("Answers: Messages to Chat Completions", MESSAGE_TO_CHAT),
     ("Answers: Chat Completions to Responses", CHAT_TO_RESPONSE),
     ("Answers: Responses to Chat Completions", RESPONSE_TO_CHAT),
+    ("Answers: Converse to Chat Completions", CONVERSE_TO_COMPLETION),
+    ("Answers: Chat Completions to Converse", COMPLETION_TO_CONVERSE),
+    ("Answers: Chat Completions to generateContent", CHAT_TO_GEMINI_ANSWER),
+    ("Answers: generateContent to Chat Completions", GEMINI_TO_COMPLETION),
+    ("Answers: Gemini's embeddings to OpenAI's", GEMINI_EMBEDDINGS_TO_OPENAI),
+    ("Answers: OpenAI's embeddings to Gemini's", OPENAI_EMBEDDINGS_TO_GEMINI),
 )
 
 
@@ -83,14 +137,9 @@ def render_page() -> str:
     return "\n".join([INTRODUCTION, *sections, f"## Servers\n\n{_servers_table(_known_servers())}"])
 
 
-def _table(header: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
-
-
 def _rules_table(rules: tuple[Rule, ...]) -> str:
     rows = ([_field_cell(rule), *_action_cells(rule.action)] for rule in rules)
-    return _table(["field", "action", "translation or reason"], rows)
+    return table(["field", "action", "translation or reason"], rows)
 
 
 def _field_cell(rule: Rule) -> str:
@@ -119,7 +168,7 @@ def _known_servers() -> list[ServerCapabilities]:
 def _servers_table(servers: Sequence[ServerCapabilities]) -> str:
     capabilities = [name for name in ServerCapabilities.__struct_fields__ if name != "name"]
     rows = ([f"`{name}`", *(_format_value(getattr(server, name)) for server in servers)] for name in capabilities)
-    return _table(["capability", *(server.name for server in servers)], rows)
+    return table(["capability", *(server.name for server in servers)], rows)
 
 
 def _format_value(value: object) -> str:

@@ -56,5 +56,5 @@ def test_the_page_names_every_function_and_error() -> None:
         name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)
     }
     names_on_page = set(re.findall(r"`(\w+)`", PAGE))
-    assert functions - {"on_terminal", "progress_line"} <= names_on_page
+    assert functions - {"failure_lines", "on_terminal", "progress_line"} <= names_on_page
     assert error_classes <= names_on_page

@@ -52,6 +52,7 @@ def wait_until_ended(client: Anthropic, batch: MessageBatch) -> MessageBatch:
     return current
 
 
+@pytest.mark.real_server("anthropic", "vllm", lane="direct", server="llama.cpp")
 @pytest.mark.parametrize("account", ["messages", "chat"])
 def test_the_model_answers_twenty_requests(client: Anthropic, account: str) -> None:
     batch = client.messages.batches.create(

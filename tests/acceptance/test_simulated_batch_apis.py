@@ -55,6 +55,7 @@ def rows(content: str) -> dict[str, Any]:
     return {row["custom_id"]: row for row in map(json.loads, content.splitlines())}
 
 
+@pytest.mark.sdk_exam("openai", lane="native", sdk="openai")
 async def test_openai_from_upload_to_results(providers: SimulatedProviders) -> None:
     url = f"{providers.url}/openai/v1"
     async with AsyncOpenAI(base_url=url, api_key="k", max_retries=0, _strict_response_validation=True) as client:
@@ -98,6 +99,7 @@ async def test_pages_of_openai_are_walked_by_the_sdk(providers: SimulatedProvide
         assert [listed.id async for listed in client.files.list(limit=1)] == [file.id]
 
 
+@pytest.mark.sdk_exam("azure", lane="native", sdk="openai")
 async def test_azure_openai_from_a_pending_upload_to_results(providers: SimulatedProviders) -> None:
     url = f"{providers.url}/azure"
     async with AsyncAzureOpenAI(azure_endpoint=url, api_key="k", api_version="2025-04-01", max_retries=0) as client:
@@ -115,6 +117,7 @@ async def test_azure_openai_from_a_pending_upload_to_results(providers: Simulate
         assert (await client.files.content(batch.error_file_id)).text == ""
 
 
+@pytest.mark.sdk_exam("groq", lane="native", sdk="groq")
 async def test_groq_from_upload_to_results(providers: SimulatedProviders) -> None:
     url = f"{providers.url}/groq"
     async with AsyncGroq(base_url=url, api_key="k", max_retries=0, _strict_response_validation=True) as client:
@@ -133,6 +136,7 @@ async def test_groq_from_upload_to_results(providers: SimulatedProviders) -> Non
         assert [listed.id for listed in (await client.batches.list(extra_query={"id": "batch_01other"})).data] == []
 
 
+@pytest.mark.sdk_exam("azure", "cerebras", "nebius", "parasail", "perplexity", lane="native", sdk="openai")
 @pytest.mark.parametrize(
     ("base", "endpoint"),
     [
@@ -188,6 +192,7 @@ async def test_a_cancelled_batch_of_openai_has_the_rows_that_ran(providers: Simu
         assert stopped["b"]["error"]["code"] == "batch_cancelled"
 
 
+@pytest.mark.sdk_exam("anthropic", lane="native", sdk="anthropic")
 async def test_anthropic_from_create_to_results(providers: SimulatedProviders) -> None:
     url = f"{providers.url}/anthropic"
     requests: list[Any] = [

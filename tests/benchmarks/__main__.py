@@ -11,6 +11,7 @@ from tests.benchmarks.footprint import footprint
 from tests.benchmarks.input_files import input_files
 from tests.benchmarks.intake import intake
 from tests.benchmarks.listing import listing
+from tests.benchmarks.native import native
 from tests.benchmarks.rate_limited import rate_limited
 from tests.benchmarks.reads import reads
 from tests.benchmarks.restart import restart
@@ -31,6 +32,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "reads": reads,
     "fairness": fairness,
     "stall": stall,
+    "native": native,
     "restart": restart,
     "telemetry": telemetry,
     "scaled": scaled,

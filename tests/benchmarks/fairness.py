@@ -1,4 +1,4 @@
-"""Fairness: a small batch behind a large one, and a fast model in one batch with a slow model."""
+"""Fairness: a small batch behind a large one, a fast model in one batch with a slow model, and a raised batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from batchgate_api.anthropic import MessageBatch
-from tests.benchmarks.gateway_calls import create, ended, progress
+from tests.benchmarks.gateway_calls import create, ended, progress, set_priority
 from tests.benchmarks.table import Row
 from tests.support.gateway_process import GatewayProcess
 from tests.support.simulated_upstream import SimulatedUpstream, simulated_upstream
@@ -20,15 +20,18 @@ DONE_BEFORE_SMALL = 2_000
 """Results of the large batch that exist when the small batch is submitted."""
 FAST_REQUESTS = 5_000
 FAST, SLOW = 0.05, 5.0  # seconds
+RAISED, DONE_BEFORE_RAISED = 20_000, 200
+RAISED_WITHIN = 2.0  # seconds
 ROUNDS = 3
 POLL = 0.05  # seconds
 
 
 def fairness() -> Iterator[Row]:
-    """Measure the small batch behind the large one, then the fast model beside the slow one."""
+    """Measure the small batch behind the large one, the fast model beside the slow one, and the raised batch."""
     with simulated_upstream("--latency", str(FAST)) as fast, simulated_upstream("--latency", str(SLOW)) as slow:
         yield _behind_a_large_one(fast)
         yield _beside_a_slow_model(fast, slow)
+        yield _raised(fast)
 
 
 def _behind_a_large_one(upstream: SimulatedUpstream) -> Row:
@@ -53,6 +56,22 @@ def _beside_a_slow_model(fast: SimulatedUpstream, slow: SimulatedUpstream) -> Ro
     alone, mixed = statistics.median(rates["alone"]), statistics.median(rates["mixed"])
     note = f"{mixed:,.0f} over {alone:,.0f} requests/s"
     return Row("fast requests in a batch with slow ones, over alone", mixed / alone, "", "at least", 0.90, note)
+
+
+def _raised(upstream: SimulatedUpstream) -> Row:
+    with TemporaryDirectory() as folder, GatewayProcess(data_dir=Path(folder), settings=_account(upstream)) as gateway:
+        lower, raised = (create(gateway.url, _requests("fast", RAISED)).id for _ in range(2))
+        while progress(gateway.url, raised).succeeded < DONE_BEFORE_RAISED:
+            time.sleep(POLL)
+        set_priority(gateway.url, raised, "high")
+        time.sleep(RAISED_WITHIN)
+        before = [progress(gateway.url, batch_id).succeeded for batch_id in (lower, raised)]
+        time.sleep(RAISED_WITHIN)
+        after = [progress(gateway.url, batch_id).succeeded for batch_id in (lower, raised)]
+        gateway.kill()
+    others, own = (late - early for early, late in zip(before, after, strict=True))
+    note = f"{own} of {own + others} calls, after {RAISED_WITHIN:.0f} s"
+    return Row("calls of a batch of 20,000 that was raised to high", own / (own + others), "", "at least", 0.80, note)
 
 
 def _rate(fast: SimulatedUpstream, slow: SimulatedUpstream, accounts: list[str]) -> float:

@@ -17,6 +17,8 @@ from tests.support.gateway_process import GatewayProcess
 
 MEGABYTE = 1_000_000
 STARTS = 5
+INSTALLED_SIZE = 37.2
+"""Megabytes without bytecode: 2 more than before the native lanes of other providers than OpenAI's and Anthropic's."""
 
 
 def footprint() -> Iterator[Row]:
@@ -34,7 +36,8 @@ def footprint() -> Iterator[Row]:
     sizes = {name: _size(name) / MEGABYTE for name in sorted(_with_dependencies("batchgate"))}
     largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
     note = f"{len(sizes)} distributions, largest: " + ", ".join(f"{name} {sizes[name]:.1f}" for name in largest)
-    yield Row("installed size with dependencies", sum(sizes.values()), "MB", "at most", 90, note)
+    name = "installed size with dependencies, without bytecode"
+    yield Row(name, sum(sizes.values()), "MB", "at most", INSTALLED_SIZE, note)
 
 
 def _with_dependencies(name: str) -> set[str]:
@@ -55,5 +58,6 @@ def _with_dependencies(name: str) -> set[str]:
 
 
 def _size(name: str) -> int:
-    paths = (Path(str(file.locate())) for file in distribution(name).files or [])
+    """Return the bytes of a distribution's files but bytecode, which some installers record and others do not."""
+    paths = (Path(str(file.locate())) for file in distribution(name).files or [] if file.suffix != ".pyc")
     return sum(path.stat().st_size for path in paths if path.is_file())

@@ -8,7 +8,7 @@ import urllib.request
 import msgspec
 
 from batchgate_api.anthropic import MessageBatch
-from batchgate_api.gateway import BatchProgress
+from batchgate_api.gateway import BatchProgress, Priority, SetPriority
 
 BATCHES = "/anthropic/v1/messages/batches"
 POLL = 0.25  # seconds
@@ -32,6 +32,14 @@ def progress(url: str, batch_id: str) -> BatchProgress:
     """Read the progress of a batch."""
     with urllib.request.urlopen(f"{url}/api/batches/{batch_id}/progress") as response:
         return msgspec.json.decode(response.read(), type=BatchProgress)
+
+
+def set_priority(url: str, batch_id: str, priority: Priority) -> None:
+    """Give a batch another priority."""
+    body, headers = msgspec.json.encode(SetPriority(priority=priority)), {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/api/batches/{batch_id}/priority", data=body, headers=headers, method="PUT")
+    with urllib.request.urlopen(request):
+        pass
 
 
 def ended(url: str, batch: MessageBatch) -> MessageBatch:

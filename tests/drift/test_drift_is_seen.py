@@ -82,3 +82,11 @@ def test_a_translation_rule_that_the_docs_lack_fails_the_suite(copy: ProjectCopy
     output = copy.run_drift_tests("test_translation_page.py")
     assert "handwritten/docs/translation.md is not what the rules say" in output
     assert ADVICE in output
+
+
+def test_a_limit_of_a_batch_api_that_the_docs_lack_fails_the_suite(copy: ProjectCopy) -> None:
+    batches = "handwritten/batchgate/providers/batches/mistral_batches.py"
+    copy.replace(batches, "max_requests=100_000", "max_requests=90_000")
+    output = copy.run_drift_tests("test_providers_page.py")
+    assert "handwritten/docs/providers.md is not what the registry and the marks of tests say" in output
+    assert ADVICE in output

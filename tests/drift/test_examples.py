@@ -6,10 +6,19 @@ from types import ModuleType
 import msgspec
 import pytest
 
-from batchgate_api import anthropic, chat_completions, gateway, messages, openai, openai_rows, responses
+from batchgate_api import anthropic, chat_completions, gateway, gemini, messages, openai, openai_rows, responses
 
 EXAMPLES = Path(__file__).parents[2] / "spec" / "examples"
-MODULES: tuple[ModuleType, ...] = (anthropic, gateway, messages, chat_completions, responses, openai, openai_rows)
+MODULES: tuple[ModuleType, ...] = (
+    anthropic,
+    gateway,
+    messages,
+    chat_completions,
+    responses,
+    gemini,
+    openai,
+    openai_rows,
+)
 
 
 def model_of(schema: str) -> type[msgspec.Struct]:

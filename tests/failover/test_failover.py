@@ -31,6 +31,8 @@ SHARDS_HELD = 8
 LOST_WITH_A_WORKER = CONCURRENCY + SHARDS_HELD * FLUSHED_TOGETHER
 ENDS_WITHIN = 120.0  # seconds
 HEARTBEAT_TIMEOUT = 5.0
+QUIET = 1.0
+"""Seconds within which a pause reaches every process."""
 SEEDS = range(int(os.environ.get("FAILOVER_SEEDS", "3")))
 
 
@@ -122,6 +124,38 @@ def check_resent_requests(fleet: Fleet, upstream: SimulatedUpstream, batch_id: s
     redelivered = fleet.progress(batch_id).repeated
     print(f"sent again: {resent}, of which the batch counts {redelivered}; workers killed: {killed_workers}")
     assert resent <= killed_workers * LOST_WITH_A_WORKER
+
+
+@pytest.mark.timeout(300)
+def test_a_batch_that_is_paused_and_resumed_while_processes_are_killed_ends_with_each_request_once(
+    upstream: SimulatedUpstream, tmp_path: Path
+) -> None:
+    with Fleet(tmp_path, settings(upstream), random.Random(11)) as fleet:
+        batch = fleet.create(requests(SMALL_BATCH), "steered")
+        kills = (fleet.kill_worker, fleet.kill_database, fleet.kill_gateway)
+        for turn, kill in enumerate(kills, start=1):
+            wait_for_successes(fleet, batch.id, SMALL_BATCH * turn / 5)
+            fleet.control("pause", batch.id)
+            kill()
+            wait_until_quiet(upstream)
+            calls = upstream.stats().calls
+            time.sleep(QUIET)
+            assert upstream.stats().calls == calls
+            paused = fleet.progress(batch.id).paused
+            assert paused is not None
+            assert paused.code == "requested"
+            fleet.control("resume", batch.id)
+        check_results(fleet, batch.id, SMALL_BATCH)
+        assert upstream.stats().distinct_bodies == SMALL_BATCH
+        assert upstream.stats().calls - SMALL_BATCH <= LOST_WITH_A_WORKER
+
+
+def wait_until_quiet(upstream: SimulatedUpstream) -> None:
+    """Wait until no call has come for a second: a pause has reached every process by then."""
+    deadline, calls = time.monotonic() + ENDS_WITHIN, -1
+    while calls != (calls := upstream.stats().calls):
+        assert time.monotonic() < deadline
+        time.sleep(QUIET)
 
 
 @pytest.mark.timeout(300)

@@ -17,10 +17,10 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from batchgate.account_settings import AccountSettings
 from batchgate.app import STORE
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.shard import QueuedShard
-from batchgate.settings import AccountSettings
 from batchgate.store.sqlite import SqliteStore
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
 

@@ -157,11 +157,15 @@ async def test_health_and_the_openapi_document_need_no_key(
 )
 async def test_a_batch_of_another_workspace_is_not_found(gateway: RunningApp, method: str, path: str) -> None:
     batch_id = await create_ended_batch(gateway, ALICE)
-    params = {"provider": "openai"} if path.startswith("/v1/batches") else {}
+    call: dict[str, Any] = {"headers": auth_headers(BOB)}
+    call |= {"params": {"provider": "openai"}} if path.startswith("/v1/batches") else {}
+    call |= {"json": {"expires_at": "2100-01-01T00:00:00Z"}} if path.endswith("/deadline") else {}
+    call |= {"json": {"budget_usd": 1}} if path.endswith("/budget") else {}
+    call |= {"json": {}} if path.endswith("/retry") else {}
+    call |= {"json": {"priority": "high"}} if path.endswith("/priority") else {}
     messages = []
     for wanted in (batch_id, "msgbatch_none"):
-        asked = re.sub(r"\{\w+\}", wanted, path)
-        status, answer = await gateway.call(method, asked, params=params, headers=auth_headers(BOB))
+        status, answer = await gateway.call(method, re.sub(r"\{\w+\}", wanted, path), **call)
         assert status == 404, answer
         messages.append(answer["error"]["message"])
     assert messages[0] == messages[1].replace("msgbatch_none", batch_id)

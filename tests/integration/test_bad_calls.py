@@ -104,7 +104,31 @@ async def test_contradicting_parameters_are_refused(gateway: RunningApp, query: 
     assert await expect_anthropic_error(gateway, "GET", f"{BATCHES}?{query}", expected=INVALID) == message
 
 
-async def test_undeclared_parameters_are_ignored(gateway: RunningApp) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "message"),
+    [
+        ("GET", "/api/batches?stauts=ended", "stauts: no such parameter; the parameters are limit, after, name, "),
+        ("POST", "/api/batches/x/resume?reason=why", "reason: no such parameter; there are no parameters"),
+    ],
+)
+async def test_the_gateways_own_api_refuses_undeclared_parameters(
+    gateway: RunningApp, method: str, path: str, message: str
+) -> None:
+    status, answer = await gateway.call(method, path)
+    assert status == 400
+    assert answer["error"]["message"].startswith(message)
+
+
+async def test_the_gateways_own_api_refuses_a_body_that_it_does_not_read(gateway: RunningApp) -> None:
+    batch = await gateway.create("a")
+    path = f"/api/batches/{batch['id']}/pause"
+    status, answer = await gateway.call("POST", path, json={"reason": "why"})
+    assert status == 400
+    assert answer["error"]["message"].endswith("takes no body; give its parameters in the query")
+    assert (await gateway.call("POST", path, data=b""))[0] == 200
+
+
+async def test_undeclared_parameters_are_ignored_where_sdks_may_send_them(gateway: RunningApp) -> None:
     status, _ = await gateway.call("GET", f"{BATCHES}?beta=true&limit=5&limits=0&x=%FF")
     assert status == 200
 

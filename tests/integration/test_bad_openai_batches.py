@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from batchgate.api.request_errors import allowed_values
+from batchgate_api.gateway import CreateUnifiedBatch
 from tests.support.openai_batches import (
     BATCHES,
     CHAT,
@@ -20,7 +22,7 @@ from tests.support.running_app import RunningApp
 from tests.support.uploads import expect_error
 
 JSON = {"Content-Type": "application/json"}
-ENDPOINTS = "/v1/chat/completions, /v1/embeddings, /v1/completions, /v1/responses, /v1/messages"
+ENDPOINTS = ", ".join(allowed_values(CreateUnifiedBatch, "endpoint"))
 WINDOWS = "it must be whole hours or days from 1h to 7d, such as 24h"
 REQUIRED, INVALID, UNKNOWN = "missing_required_parameter", "invalid_value", "unknown_parameter"
 MB = 1024 * 1024

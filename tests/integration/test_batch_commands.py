@@ -48,7 +48,9 @@ def test_a_jsonl_file_is_submitted_and_its_results_are_written_beside_it(
     done = batchgate(tmp_path, "submit", "questions.jsonl", "--wait", gateway=gateway)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"msgbatch_\w+\n", done.stdout)
-    assert "All 3 requests succeeded. Results: questions.results.jsonl" in done.stderr
+    assert re.search(
+        r"^All 3 requests succeeded, [\d.]+ s\. Results: questions\.results\.jsonl$", done.stderr, re.MULTILINE
+    )
     written = (tmp_path / "questions.results.jsonl").read_text()
     assert answers_by_custom_id(written) == {name: f"You said: I am {name}" for name in "abc"}
     assert {path.name for path in tmp_path.iterdir()} == {"questions.jsonl", "questions.results.jsonl"}
@@ -84,17 +86,59 @@ def test_without_waiting_the_id_is_all_that_is_printed(tmp_path: Path, gateway: 
     assert [*tmp_path.iterdir()] == []
 
 
-def test_a_batch_of_which_some_fail_ends_with_status_3_and_says_how_many(
+def test_a_batch_of_which_some_fail_ends_with_status_3_and_says_how_many_and_why(
     tmp_path: Path, gateway: GatewayProcess
 ) -> None:
-    given = jsonl("good") + json.dumps(message_request("bad", max_tokens=0))
+    given = jsonl("good") + "".join(
+        json.dumps(message_request(f"bad{number}", max_tokens=0)) + "\n" for number in range(4)
+    )
     done = batchgate(tmp_path, "submit", "-", "--wait", "--output", "out.jsonl", gateway=gateway, stdin=given)
     assert done.returncode == 3
-    assert "1 of 2 requests did not succeed: 1 succeeded, 1 errored. Results: out.jsonl" in done.stderr
+    batch_id = done.stdout.strip()
+    *_, heading, row, last = done.stderr.splitlines()
+    assert heading.split() == ["COUNT", "KIND", "MESSAGE", "FIRST", "IDS"]
+    assert row.split(maxsplit=2)[:2] == ["4", "invalid_request_error"]
+    assert "max_tokens" in row
+    assert row.endswith("  bad0, bad1, bad2, …")
+    counts = r"1 of 5 requests succeeded, 4 did not \(4 invalid_request_error\), [\d.]+ s\."
+    retry = f"batchgate retry {batch_id}"
+    assert re.fullmatch(rf"{counts} Results: out\.jsonl; to retry the others: {retry}", last), last
     assert answers_by_custom_id((tmp_path / "out.jsonl").read_text()) == {
         "good": "You said: I am good",
-        "bad": "errored",
+        **{f"bad{number}": "errored" for number in range(4)},
     }
+    only_failed = batchgate(tmp_path, "results", batch_id, "--failed", gateway=gateway)
+    assert list(answers_by_custom_id(only_failed.stdout)) == [f"bad{number}" for number in range(4)]
+    shown = batchgate(tmp_path, "show", batch_id, gateway=gateway).stdout
+    assert shown.endswith(f"\n\n{heading}\n{row}\n")
+
+
+def test_wait_says_how_a_batch_ended_and_writes_its_results_where_it_is_told(
+    tmp_path: Path, gateway: GatewayProcess
+) -> None:
+    batch_id = submit_batch(tmp_path, gateway, "a", "b")
+    waited = batchgate(tmp_path, "wait", batch_id, gateway=gateway)
+    assert (waited.returncode, waited.stdout) == (0, "")
+    last = waited.stderr.splitlines()[-1]
+    assert re.fullmatch(rf"All 2 requests succeeded, [\d.]+ s\. Results: batchgate results {batch_id}", last), last
+    printed = batchgate(tmp_path, "wait", batch_id, "--output", "-", gateway=gateway)
+    assert answers_by_custom_id(printed.stdout) == {name: f"You said: I am {name}" for name in "ab"}
+    assert "Results: " not in printed.stderr
+    unknown = batchgate(tmp_path, "wait", "msgbatch_unknown", gateway=gateway)
+    assert unknown.returncode == 1
+    assert "There is no batch 'msgbatch_unknown'" in unknown.stderr
+
+
+def test_wait_for_a_canceled_batch_ends_with_status_3_and_counts_what_was_canceled(tmp_path: Path) -> None:
+    with GatewayProcess(data_dir=tmp_path / "data", settings=f"{SLOW_SETTINGS}concurrency = 1\n") as gateway:
+        batch_id = submit_batch(tmp_path, gateway, "a", "b", "c")
+        assert batchgate(tmp_path, "cancel", batch_id, gateway=gateway).returncode == 0
+        gateway.kill()
+    with GatewayProcess(data_dir=tmp_path / "data", settings=SLOW_SETTINGS) as gateway:
+        waited = batchgate(tmp_path, "wait", batch_id, gateway=gateway)
+    assert waited.returncode == 3
+    assert "0 of 3 requests succeeded, 3 did not (3 canceled), " in waited.stderr
+    assert re.search(r"^    3  canceled  The batch was canceled .*  a, b, c$", waited.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -201,17 +245,6 @@ def test_waiting_outlasts_a_restart_of_the_gateway(tmp_path: Path) -> None:
 # What was submitted before
 
 
-def test_list_shows_the_newest_first_and_no_more_than_the_limit(tmp_path: Path, gateway: GatewayProcess) -> None:
-    older, newer = run_batch(tmp_path, gateway, "a", "b"), run_batch(tmp_path, gateway, "c")
-    done = batchgate(tmp_path, "list", "--limit", "2", gateway=gateway)
-    heading, *rows = done.stdout.splitlines()
-    assert heading.split() == ["ID", "STATUS", "CREATED", "REQUESTS"]
-    assert [row.split()[0] for row in rows] == [newer, older]
-    assert rows[0].endswith("1 succeeded")
-    assert rows[1].endswith("2 succeeded")
-    assert all("  ended  " in row for row in rows)
-
-
 async def test_list_all_goes_through_every_page_and_json_gives_a_batch_a_line(tmp_path: Path) -> None:
     with GatewayProcess(data_dir=tmp_path / "data", settings=SLOW_SETTINGS) as gateway:
         async with GatewayClient(gateway.url) as client:
@@ -256,6 +289,9 @@ def test_a_batch_is_submitted_in_a_lane_and_show_lists_its_jobs(tmp_path: Path) 
         name: f"You said: I am {name}" for name in "ab"
     }
     assert "\nJob " not in shown[0]
+    few = "2 requests for model 'm' of account 'bulk': direct, the batch has fewer than 100 such requests for the model"
+    assert f"\nLane      {few}\n" in shown[0]
+    assert "\nLane      2 requests for model 'm' of account 'bulk': native, the lane is native\n" in shown[1]
     job = r"Job       model 'm' of account 'bulk': done, 2 of 2 requests answered; batch_\w+ \(completed\)"
     assert re.search(rf"^{job}$", shown[1], re.MULTILINE), shown[1]
 

@@ -198,7 +198,7 @@ def test_serve_without_an_account_says_what_switches_one_on(tmp_path: Path) -> N
         ("prot = 8080", "Error: prot: Extra inputs are not permitted; the settings are host, port, "),
         ("port = 'x'", "Error: port: Input should be an integer"),
         ("= 1", "settings.toml: valid TOML: "),
-        ("host = '0.0.0.0'", "Error: host: a loopback address such as 127.0.0.1"),
+        ("host = '0.0.0.0'\nport = 0", "Error: host: a loopback address such as 127.0.0.1"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_with_its_name_and_what_it_expects(
@@ -216,7 +216,8 @@ def test_a_wrong_setting_stops_the_start_with_its_name_and_what_it_expects(
 def test_a_port_that_is_taken_stops_the_start_in_one_line(tmp_path: Path, gateway: GatewayProcess) -> None:
     done = batchgate(tmp_path, "serve", "--port", str(urlsplit(gateway.url).port))
     assert done.returncode == 2
-    assert done.stderr == "Error: host, port: an address to listen on: Address already in use\n"
+    address = f"127.0.0.1:{urlsplit(gateway.url).port} cannot be used: Address already in use"
+    assert done.stderr == f"Error: host, port: an address to listen on; {address}\n"
     assert [*tmp_path.iterdir()] == [], "nothing was made for a start that could not be"
 
 
@@ -238,6 +239,12 @@ def test_the_demo_runs_a_batch_without_keys_and_leaves_nothing(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert "Submitted 12 requests as msgbatch_" in done.stdout
     assert "Ended: 12 succeeded." in done.stdout
+    assert (
+        "9 requests for model 'large-model' of account 'simulator': native, the provider's batch API is cheaper"
+        in done.stdout
+    )
+    assert "3 requests for model 'small-model' of account 'simulator': direct, the batch has fewer than" in done.stdout
+    assert ": done, 9 of 9 requests answered; batch_" in done.stdout
     assert "question-0001  You said: What is 1 times 2?" in done.stdout
     assert "ANTHROPIC_API_KEY" in done.stdout
     assert [*tmp_path.rglob("*")] == [temporary]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgate.settings import AccountSettings
+from batchgate.account_settings import AccountSettings
 from tests.support import openai_batches, unified_batches
 from tests.support.openai_batches import chat_line, create_body, jsonl, upload_lines
 from tests.support.running_app import RunningApp, running_app, simulator

@@ -11,6 +11,8 @@ import pytest
 from batchgate.api import request_body
 from batchgate.encryption.fernet import new_master_key
 from batchgate.engine.model.api_key import SCOPES
+from batchgate.engine.model.clock import HOUR
+from batchgate.engine.model.times import rfc3339
 from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
@@ -25,8 +27,11 @@ TOO_LONG_ID = "x" * 129
 CREATE = "createMessageBatch"
 CREATE_OF_FILE = "createBatch"
 CREATE_UNIFIED = "createUnifiedBatch"
-CANCEL_BATCH = "cancelBatch"
+OF_RUNNING_BATCHES = ("cancelBatch", "pauseBatch", "moveBatchDeadline", "changeBatchBudget", "setBatchPriority")
+MOVE_DEADLINE = "moveBatchDeadline"
+STREAM_EVENTS = "streamEvents"
 PUT_SECRET = "putSecret"
+RETRY = "retryBatch"
 DELETE_SECRET = "deleteSecret"
 LISTS = (
     "listMessageBatches",
@@ -35,8 +40,10 @@ LISTS = (
     "listBatches",
     "listUnifiedFiles",
     "listUnifiedBatches",
+    "listAllBatches",
     "listWorkspaces",
     "listKeys",
+    "listWebhookDeliveries",
 )
 TENANT_BODIES = {
     "createWorkspace": {"name": "another"},
@@ -45,6 +52,14 @@ TENANT_BODIES = {
     "rotateKey": {},
 }
 """Valid bodies of the operations that manage tenants."""
+WEBHOOK_BODIES = {
+    "createWebhook": {"url": "https://example.com/hook"},
+    "updateWebhook": {"events": ["batch.failed"]},
+    "rotateWebhook": {},
+}
+"""Valid bodies of the operations on webhooks."""
+CONTROL_BODIES = {"changeBatchBudget": {"budget_usd": 1}, "setBatchPriority": {"priority": "high"}}
+FIXED_BODIES = TENANT_BODIES | WEBHOOK_BODIES | CONTROL_BODIES | {RETRY: {"custom_ids": ["a"]}}
 JSON = {"Content-Type": "application/json"}
 
 
@@ -64,9 +79,10 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
 
 
 def path_of(operation: Operation, id_: str) -> str:
-    return operation.paths[0].format(
-        message_batch_id=id_, batch_id=id_, file_id=id_, workspace=id_, key_id=id_, name=id_
-    )
+    """Return the path of an operation on an object; that of an event is ``webhook/event``."""
+    id_, _, event_id = id_.partition("/")
+    names = ("message_batch_id", "batch_id", "file_id", "workspace", "key_id", "name", "webhook_id")
+    return operation.paths[0].format(**dict.fromkeys(names, id_), event_id=event_id or id_)
 
 
 def is_upload(operation: Operation) -> bool:
@@ -81,20 +97,28 @@ async def call_operation(app: RunningApp, operation: Operation, id_: str = "msgb
         options["json"] = openai_batches.create_body("file-nobody")
     if operation.id == PUT_SECRET and not options.keys() & {"data", "json"}:
         options["json"] = {"value": "sk-any"}
-    if operation.id in TENANT_BODIES and not options.keys() & {"data", "json"}:
-        options["json"] = TENANT_BODIES[operation.id]
+    if operation.id == MOVE_DEADLINE and not options.keys() & {"data", "json"}:
+        options["json"] = {"expires_at": rfc3339(app.clock.now() + HOUR)}
+    if operation.id in FIXED_BODIES and not options.keys() & {"data", "json"}:
+        options["json"] = FIXED_BODIES[operation.id]
     if is_upload(operation):
         options = {"data": valid_form()} | options | {"headers": MULTIPART | options.get("headers", {})}
     if operation.tag in ("Unified Files", "Unified Batches"):
         options["params"] = {"provider": "openai"} | options.get("params", {})
+    if "max_seconds" in operation.locations:
+        options["params"] = {"max_seconds": "1"} | options.get("params", {})
     url = app.url + path_of(operation, id_)
     async with app.client.request(operation.method, url, **options) as response:
         await response.read()
         return response.status
 
 
-async def create_tenant_object(app: RunningApp, operation: Operation) -> str:
-    """Create the workspace or the key that the operation manages, and return its name or id."""
+async def create_managed_object(app: RunningApp, operation: Operation) -> str:
+    """Create the webhook, the workspace or the key that the operation manages, and return its name or id."""
+    if "webhook_id" in operation.locations:
+        _, webhook = await app.call("POST", "/api/webhooks", json=WEBHOOK_BODIES["createWebhook"])
+        _, delivery = await app.call("POST", f"/api/webhooks/{webhook['id']}/test")
+        return f"{webhook['id']}/{delivery['event_id']}"
     await app.call("POST", "/api/workspaces", json={"name": "tenant"})
     if "key_id" not in operation.locations:
         return "tenant"
@@ -104,8 +128,8 @@ async def create_tenant_object(app: RunningApp, operation: Operation) -> str:
 
 
 async def valid_call(app: RunningApp, operation: Operation, **options: Any) -> int:
-    if operation.locations.keys() & {"workspace", "key_id"}:
-        return await call_operation(app, operation, await create_tenant_object(app, operation), **options)
+    if operation.locations.keys() & {"workspace", "key_id", "webhook_id"}:
+        return await call_operation(app, operation, await create_managed_object(app, operation), **options)
     if "file_id" in operation.locations:
         return await call_operation(app, operation, (await upload(app))["id"], **options)
     if operation.id == DELETE_SECRET:
@@ -115,7 +139,7 @@ async def valid_call(app: RunningApp, operation: Operation, **options: Any) -> i
     if operation.id == CREATE_OF_FILE:
         body = openai_batches.create_body((await upload(app))["id"])
         return await call_operation(app, operation, json=body, **options)
-    if operation.id == CANCEL_BATCH:
+    if operation.id in OF_RUNNING_BATCHES:
         _, batch = await app.call("POST", BATCHES, json=create_body("a", model="slow"))
         return await call_operation(app, operation, batch["id"], **options)
     return await call_for_an_ended_batch(app, operation, **options)
@@ -127,12 +151,14 @@ async def call_for_an_ended_batch(app: RunningApp, operation: Operation, **optio
 
 
 async def invalid_call(app: RunningApp, operation: Operation) -> int:
-    if operation.id in TENANT_BODIES:
+    if operation.id in {*FIXED_BODIES, MOVE_DEADLINE}:
         return await call_operation(app, operation, json={"nothing": 1})
     if operation.id in (CREATE, CREATE_OF_FILE, CREATE_UNIFIED):
         return await call_operation(app, operation, json={})
     if is_upload(operation):
         return await call_operation(app, operation, data=form())
+    if operation.id == STREAM_EVENTS:
+        return await call_operation(app, operation, params={"max_seconds": "0"})
     if operation.id in LISTS:
         return await call_operation(app, operation, params={"limit": "0"})
     return await call_operation(app, operation, TOO_LONG_ID)
@@ -145,6 +171,10 @@ async def call_with_an_unknown_key(app: RunningApp, operation: Operation) -> int
 async def call_with_an_unknown_host(app: RunningApp, operation: Operation) -> int:
     async with running_app(app.data_dir / "without-keys") as app_without_keys:
         return await call_operation(app_without_keys, operation, headers={"Host": "stranger.example"})
+
+
+async def call_after_the_last_event(app: RunningApp, operation: Operation) -> int:
+    return await call_for_an_ended_batch(app, operation, headers={"Last-Event-ID": "9" * 18})
 
 
 async def call_for_an_unknown_id(app: RunningApp, operation: Operation) -> int:
@@ -194,7 +224,7 @@ async def call_with_a_range_beyond_the_end(app: RunningApp, operation: Operation
 async def call_with_the_idempotency_key_of_another_batch(app: RunningApp, operation: Operation) -> int:
     headers = {"Idempotency-Key": "taken"}
     assert await valid_call(app, operation, headers=headers) == 200
-    if operation.id == CREATE_OF_FILE:
+    if operation.id in (CREATE_OF_FILE, RETRY):
         return await valid_call(app, operation, headers=headers)
     return await call_operation(app, operation, headers=headers, json=create_body("another"))
 
@@ -218,7 +248,7 @@ async def call_over_a_quota(app: RunningApp, operation: Operation) -> int:
 
 async def call_with_a_broken_database(app: RunningApp, operation: Operation) -> int:
     connection = sqlite3.connect(app.data_dir / "batchgate.db")
-    for table in ("batches", "files", "workspaces", "api_keys", "secrets"):
+    for table in ("batches", "files", "workspaces", "api_keys", "secrets", "webhooks"):
         connection.execute(f"ALTER TABLE {table} RENAME TO no_{table}")
     connection.close()
     return await call_operation(app, operation)
@@ -226,6 +256,7 @@ async def call_with_a_broken_database(app: RunningApp, operation: Operation) -> 
 
 CALL_FOR_STATUS: dict[int, Callable[[RunningApp, Operation], Awaitable[int]]] = {
     200: valid_call,
+    204: call_after_the_last_event,
     400: invalid_call,
     401: call_with_an_unknown_key,
     403: call_with_an_unknown_host,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from batchgate.account_settings import AccountSettings
 from batchgate.engine.lifecycle import sweeper
 from batchgate.engine.support import failpoints
-from batchgate.settings import AccountSettings
 from tests.support.blob_storage import ON_FOLDER_AND_BUCKET, BlobStorage
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 from aiohttp.test_utils import unused_port
 
-from batchgate.settings import AccountSettings
+from batchgate.account_settings import AccountSettings
 from tests.support.blob_storage import ON_FOLDER_AND_BUCKET
 from tests.support.openai_batches import chat_line, create, create_body, jsonl, upload_lines
 from tests.support.running_app import RunningApp, running_app, simulator

@@ -13,8 +13,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
+from batchgate.account_settings import AccountSettings
 from batchgate.providers.simulator.simulator import SimulatorSettings
-from batchgate.settings import AccountSettings
 from tests.support.http_server import http_server
 from tests.support.running_app import BATCHES, RunningApp, params, running_app
 

@@ -7,8 +7,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
+from batchgate.account_settings import AccountSettings
 from batchgate.engine.model.health_report import MAX_LENGTH, MAX_PROBLEMS
-from batchgate.settings import AccountSettings, ApiKeySettings
+from batchgate.settings import ApiKeySettings
 from tests.support.health import problem_texts
 from tests.support.raw_http import raw_connection
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app

@@ -28,7 +28,23 @@ BATCH = {
     "cancel_initiated_at": None,
     "results_url": None,
 }
-PAGE = {"data": [BATCH], "has_more": False, "first_id": HOSTILE, "last_id": HOSTILE}
+SUMMARY = {
+    "id": HOSTILE,
+    "name": HOSTILE,
+    "parent": HOSTILE,
+    "status": "ended",
+    "model": HOSTILE,
+    "account": HOSTILE,
+    "total": 1,
+    **COUNTS,
+    "paused": None,
+    "spent": {"direct_usd": 0.0, "native_usd": 0.0, "saved_usd": 0.0, "unpriced": 0},
+    "forecast": None,
+    "created_at": "2026-11-28T08:00:00Z",
+    "expires_at": "2026-11-29T08:00:00Z",
+    "ended_at": None,
+}
+PAGE = {"data": [SUMMARY], "next": None}
 ERROR = {"type": "error", "error": {"type": "api_error", "message": HOSTILE}, "request_id": HOSTILE}
 KEY: dict[str, Any] = {
     "type": "api_key",

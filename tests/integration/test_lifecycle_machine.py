@@ -6,8 +6,9 @@ import asyncio
 import shutil
 import tempfile
 from collections import Counter
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
+from tests.support.databases import DatabaseKind, new_database
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
 from tests.support.storage_leaks import check_no_storage_leaks
 
@@ -31,15 +33,20 @@ class Model:
 
     endings: dict[str, str]
     """The type of each result; ``?`` if a race between a response and a cancel decides."""
+    created: str = ""
     age: int = 0
+    days: int = 1
+    """The days from its creation to its expiry."""
     ended: bool = False
     canceled: bool = False
     archived: bool = False
+    paused: bool = False
+    priority: str = "normal"
     results: list[tuple[str, str]] = field(default_factory=list)
 
     def end_waiting_requests(self, ending: str) -> None:
-        """Mark the requests that wait for a response as ended with this type."""
-        self.ended = True
+        """Mark the requests that wait for a response as ended with this type; that also ends a pause."""
+        self.ended, self.paused = True, False
         self.endings = {name: ending if current == "waiting" else current for name, current in self.endings.items()}
 
 
@@ -47,10 +54,13 @@ class Lifecycle(RuleBasedStateMachine):
     """Drives a gateway in this process over HTTP."""
 
     batches: Bundle[str] = Bundle("batches")
+    database: DatabaseKind = "sqlite"
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="batchgate-machine-"))
+        self.databases = ExitStack()
+        self.url = self.databases.enter_context(new_database(self.database, self.folder)).url
         self.loop = asyncio.Runner()
         self.clock = MovableClock()
         self.models: dict[str, Model] = {}
@@ -60,7 +70,8 @@ class Lifecycle(RuleBasedStateMachine):
     def start(self) -> None:
         """Start the gateway on the existing data folder."""
         self.stack = AsyncExitStack()
-        app = running_app(self.folder, clock=self.clock, accounts=ACCOUNTS, default_provider="quick")
+        settings: dict[str, Any] = {"accounts": ACCOUNTS, "default_provider": "quick", "database_url": self.url}
+        app = running_app(self.folder, clock=self.clock, **settings)
         self.app: RunningApp = self.loop.run(self.stack.enter_async_context(app))
 
     def stop(self) -> None:
@@ -71,6 +82,7 @@ class Lifecycle(RuleBasedStateMachine):
         """Stop the gateway and remove its data folder."""
         self.stop()
         self.loop.close()
+        self.databases.close()
         shutil.rmtree(self.folder)
 
     def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
@@ -92,6 +104,16 @@ class Lifecycle(RuleBasedStateMachine):
         model.ended = True
         return batch_id
 
+    @rule(target=batches, requests=st.integers(1, 3))
+    def create_and_pause_at_once(self, requests: int) -> str:
+        """Create a batch that does not end by itself, and pause it at once: the pause races with claim and calls."""
+        batch_id = self._create_batch(requests, 1, wait=False)
+        model = self.models[batch_id]
+        model.endings = {name: "?" if ending == "succeeded" else ending for name, ending in model.endings.items()}
+        assert self.call("POST", f"/api/batches/{batch_id}/pause")[0] == 200
+        model.paused = True
+        return batch_id
+
     def _create_batch(self, answered: int, waiting: int, *, wait: bool = True) -> str:
         quick = [f"quick-{number}" for number in range(answered)]
         busy = [f"busy-{number}" for number in range(waiting)]
@@ -100,7 +122,7 @@ class Lifecycle(RuleBasedStateMachine):
         status, batch = self.call("POST", BATCHES, json=body)
         assert status == 200, batch
         endings = dict.fromkeys(quick, "succeeded") | dict.fromkeys(busy, "waiting")
-        self.models[batch["id"]] = Model(endings, ended=not waiting)
+        self.models[batch["id"]] = Model(endings, created=batch["created_at"], ended=not waiting)
         if wait:
             self.loop.run(self._wait_for_succeeded(batch["id"], answered))
         return str(batch["id"])
@@ -125,6 +147,55 @@ class Lifecycle(RuleBasedStateMachine):
             model.end_waiting_requests("canceled")
 
     @rule(batch_id=batches)
+    def pause(self, batch_id: str) -> None:
+        """Pause a batch in any state."""
+        model = self.models.get(batch_id)
+        status, answer = self.call("POST", f"/api/batches/{batch_id}/pause")
+        assert status == (404 if model is None else 400 if model.ended else 200), answer
+        if model is not None and not model.ended:
+            model.paused = True
+
+    @rule(batch_id=batches)
+    def resume(self, batch_id: str) -> None:
+        """Resume a batch in any state: one that was paused answers what it can."""
+        model = self.models.get(batch_id)
+        status, answer = self.call("POST", f"/api/batches/{batch_id}/resume")
+        assert status == (404 if model is None else 200), answer
+        if model is not None and model.paused:
+            model.paused = False
+            model.endings = {name: "succeeded" if ending == "?" else ending for name, ending in model.endings.items()}
+            answered = list(model.endings.values()).count("succeeded")
+            self.loop.run(self._wait_for_succeeded(batch_id, answered))
+
+    @rule(batch_id=batches, days=st.sampled_from([1, 2, 7, 8]))
+    def move_deadline(self, batch_id: str, days: int) -> None:
+        """Let a batch in any state expire so many days after its creation; more than 7 are refused."""
+        model = self.models.get(batch_id)
+        created = datetime.fromisoformat(model.created if model else "2026-11-01T00:00:00Z")
+        body = {"expires_at": (created + timedelta(days=days)).isoformat()}
+        status, answer = self.call("PUT", f"/api/batches/{batch_id}/deadline", json=body)
+        if model is None:
+            assert status == 404, answer
+        elif days != model.days and (model.ended or days <= model.age or days > 7):
+            assert status == 400, answer
+        else:
+            assert status == 200, answer
+            model.days = days
+
+    @rule(batch_id=batches, priority=st.sampled_from(["low", "normal", "high"]))
+    def set_priority(self, batch_id: str, priority: str) -> None:
+        """Give a batch in any state a priority: one that has ended keeps its own."""
+        model = self.models.get(batch_id)
+        status, answer = self.call("PUT", f"/api/batches/{batch_id}/priority", json={"priority": priority})
+        if model is None:
+            assert status == 404, answer
+        elif model.ended and priority != model.priority:
+            assert status == 400, answer
+        else:
+            assert (status, answer["priority"]) == (200, priority)
+            model.priority = priority
+
+    @rule(batch_id=batches)
     def delete(self, batch_id: str) -> None:
         """Delete a batch, which the gateway refuses before its end."""
         model = self.models.get(batch_id)
@@ -145,7 +216,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.clock.move(days * DAY)
         for model in self.models.values():
             model.age += days
-            if not model.ended:
+            if not model.ended and model.age >= model.days:
                 model.end_waiting_requests("expired")
 
     @rule()
@@ -170,19 +241,22 @@ class Lifecycle(RuleBasedStateMachine):
     def every_batch_matches_the_model(self) -> None:
         """Compare status, counts and results with the model."""
         for batch_id, model in self.models.items():
+            assert self.call("GET", f"/api/batches/{batch_id}/progress")[1]["priority"] == model.priority
             if model.ended:
                 self.loop.run(self._wait_for_end(batch_id))
                 self._check_ended(batch_id, model)
             else:
                 assert self.call("GET", f"{BATCHES}/{batch_id}")[1]["processing_status"] == "in_progress"
                 assert self.call("GET", f"{BATCHES}/{batch_id}/results")[0] == 404
+                paused = self.call("GET", f"/api/batches/{batch_id}/progress")[1]["paused"]
+                assert (paused is not None and paused["code"] == "requested") == model.paused
         for batch_id in self.deleted:
             assert self.call("GET", f"{BATCHES}/{batch_id}")[0] == 404
 
     @invariant()
     def storage_has_no_leaks(self) -> None:
         """Check that the data folder contains no leaked blobs and rows."""
-        self.loop.run(asyncio.to_thread(check_no_storage_leaks, self.folder))
+        self.loop.run(asyncio.to_thread(check_no_storage_leaks, self.folder, self.url))
 
     async def _wait_for_end(self, batch_id: str) -> None:
         async with asyncio.timeout(TIMEOUT):
@@ -202,10 +276,21 @@ class Lifecycle(RuleBasedStateMachine):
         counts = {kind: number for kind, number in batch["request_counts"].items() if number}
         assert counts == Counter(ending for _, ending in model.results) or (not model.results and model.age >= 29)
 
+        failed = Counter(ending for _, ending in model.results if ending != "succeeded")
+        _, progress = self.call("GET", f"/api/batches/{batch_id}/progress")
+        kinds = Counter({group["kind"]: group["count"] for group in progress["failures"]})
+        assert kinds == (Counter() if model.age >= 29 else failed)
+
     async def _wait_until_archived(self, batch_id: str) -> None:
         async with asyncio.timeout(TIMEOUT):
             while (await self.app.call("GET", f"{BATCHES}/{batch_id}"))[1]["archived_at"] is None:
                 pass
+
+
+class LifecycleOnPostgres(Lifecycle):
+    """The same on PostgreSQL."""
+
+    database = "postgres"
 
 
 TestLifecycle = pytest.mark.timeout(900)(Lifecycle.TestCase)
@@ -215,3 +300,5 @@ TestLifecycle.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+TestLifecycleOnPostgres = pytest.mark.timeout(900)(LifecycleOnPostgres.TestCase)
+TestLifecycleOnPostgres.settings = settings(TestLifecycle.settings, max_examples=5)

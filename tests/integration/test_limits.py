@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer, unused_port
 
+from batchgate.account_settings import AccountSettings
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.providers.simulator.server import build_simulator_app
 from batchgate.providers.simulator.simulator import SimulatorSettings
-from batchgate.settings import AccountSettings
 from tests.support import openai_batches
 from tests.support.running_app import BATCHES, RunningApp, running_app
 
@@ -66,10 +66,11 @@ async def test_a_rejected_key_is_reported_by_its_account_in_health_and_progress_
 ) -> None:
     app, batch_id, _ = rejected
     reason = "account 'mine' is paused: the provider rejects its key (401)"
-    assert await paused(app, batch_id) == {"code": "key_rejected", "reason": reason}
+    pause = await paused(app, batch_id)
+    assert (pause["code"], pause["reason"], pause["by"]) == ("key_rejected", reason, None)
     _, health = await app.call("GET", "/health")
     [problem] = health["problems"]
-    assert datetime.fromisoformat(problem.pop("since")) <= datetime.now(UTC)
+    assert problem.pop("since") == pause["since"]
     assert health["status"] == "degraded"
     assert problem == {"code": "key_rejected", "component": "account/mine", "message": reason}
     assert WRONG not in str(health)

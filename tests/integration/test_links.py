@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from batchgate.encryption.fernet import new_master_key
 from batchgate.engine.model.api_key import SCOPES
 from batchgate.settings import ApiKeySettings
 from tests.support.openai_batches import (
@@ -30,11 +31,12 @@ from tests.support.uploads import file_part, part, upload
 ANTHROPIC_FILES: Final = "/anthropic/v1/files"
 PROJECT: Final = Path(__file__).parents[2]
 BUNDLE: Final = json.loads((PROJECT / "generated/batchgate_api/openapi.json").read_text())
-METHODS: Final = {"get", "post", "patch", "delete"}
+METHODS: Final = {"get", "post", "put", "patch", "delete"}
 KEY: Final = {"x-api-key": "sk-bf-known"}
 PROVIDER: Final = {"provider": "openai"}
 REQUIRED: Final = {"endpoint": CHAT, "completion_window": "24h"}
 """The fields that a create from a file needs in addition to the file."""
+LATER: Final = {"expires_at": "2026-11-20T00:00:00Z"}
 
 
 class Link(NamedTuple):
@@ -175,11 +177,22 @@ async def key_page(app: RunningApp) -> dict[str, Any]:
     )
 
 
+async def webhook(app: RunningApp) -> dict[str, Any]:
+    body = {"url": "https://example.com/hook", "events": ["batch.failed"]}
+    return await successful_call(app, "POST", "/api/webhooks", json=body)
+
+
+async def webhook_page(app: RunningApp) -> dict[str, Any]:
+    await webhook(app)
+    return await successful_call(app, "GET", "/api/webhooks")
+
+
 EXAMPLE_RESPONSES: Final[dict[str, MakeObject]] = {
     "createMessageBatch": message_batch,
     "retrieveMessageBatch": call_on_new(message_batch, "GET", BATCHES + "/{}"),
     "cancelMessageBatch": call_on_new(message_batch, "POST", BATCHES + "/{}/cancel"),
     "listMessageBatches": list_page(message_batch, BATCHES, cursor="after_id"),
+    "listAllBatches": list_page(message_batch, "/api/batches", cursor="after"),
     "createBatch": running_openai_batch,
     "retrieveBatch": call_on_new(openai_batch, "GET", "/openai/v1/batches/{}"),
     "cancelBatch": call_on_new(running_openai_batch, "POST", "/openai/v1/batches/{}/cancel"),
@@ -188,6 +201,14 @@ EXAMPLE_RESPONSES: Final[dict[str, MakeObject]] = {
     "retrieveUnifiedBatch": call_on_new(unified_batch, "GET", UNIFIED_BATCHES + "/{}", params=PROVIDER),
     "cancelUnifiedBatch": call_on_new(unified_batch, "POST", UNIFIED_BATCHES + "/{}/cancel", params=PROVIDER),
     "listUnifiedBatches": list_page(unified_batch, UNIFIED_BATCHES, cursor="after", **PROVIDER),
+    "pauseBatch": call_on_new(running_openai_batch, "POST", "/api/batches/{}/pause"),
+    "resumeBatch": call_on_new(running_openai_batch, "POST", "/api/batches/{}/resume"),
+    "moveBatchDeadline": call_on_new(running_openai_batch, "PUT", "/api/batches/{}/deadline", json=LATER),
+    "changeBatchBudget": call_on_new(running_openai_batch, "PUT", "/api/batches/{}/budget", json={"budget_usd": None}),
+    "retryBatch": call_on_new(message_batch, "POST", "/api/batches/{}/retry", json={"custom_ids": ["a"]}),
+    "setBatchPriority": call_on_new(running_openai_batch, "PUT", "/api/batches/{}/priority", json={"priority": "low"}),
+    "createWebhook": webhook,
+    "listWebhooks": webhook_page,
     "createWorkspace": workspace,
     "updateWorkspace": changed_workspace,
     "listWorkspaces": workspace_page,
@@ -213,7 +234,9 @@ EXAMPLE_RESPONSES: Final[dict[str, MakeObject]] = {
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     keys = {"caller": ApiKeySettings(key=KEY["x-api-key"], scopes=SCOPES)}
     account = simulator(latency_by_model={"slow": 60.0})
-    async with running_app(tmp_path, accounts={"openai": account}, api_keys=keys, shutdown_timeout=0.0) as running:
+    environment = {"BATCHGATE_MASTER_KEY": new_master_key()}
+    settings: dict[str, Any] = {"accounts": {"openai": account}, "api_keys": keys, "shutdown_timeout": 0.0}
+    async with running_app(tmp_path, environment=environment, **settings) as running:
         running.client.headers.update(KEY)
         yield running
 
@@ -234,7 +257,7 @@ async def test_following_a_link_returns_a_successful_response(app: RunningApp, l
     query = {name: parameter for name, parameter in parameters.items() if f"{{{name}}}" not in target.path}
     body = {name: evaluate(expression, response_body) for name, expression in link.body.items()}
     options: dict[str, Any] = {"json": REQUIRED | body} if body else {}
-    if link.target == "rotateKey":
+    if link.target in {"rotateKey", "rotateWebhook", "updateWebhook"}:
         options = {"json": {}}
     async with app.client.request(target.method, app.url + path, params=query, **options) as response:
         assert response.status == 200, await response.text()

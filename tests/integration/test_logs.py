@@ -40,8 +40,8 @@ class LogLines(logging.Handler):
         self._line_added = asyncio.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Add a line."""
-        self.entries.append(msgspec.json.decode(self.format(record)))
+        """Add the lines of a record."""
+        self.entries += map(msgspec.json.decode, self.format(record).splitlines())
         self._line_added.set()
 
     def matching(self, **fields: object) -> list[dict[str, Any]]:

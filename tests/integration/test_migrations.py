@@ -20,6 +20,8 @@ import pytest
 from procrastinate.schema import SchemaManager
 
 from batchgate.engine.model.errors import StoreError
+from batchgate.engine.model.price import Spend
+from batchgate.engine.model.usage import Usage
 from batchgate.store import migration_files
 from batchgate.store.postgres import PostgresAddress
 from batchgate.store.postgres import migrate as postgres
@@ -272,12 +274,7 @@ INSERT INTO workspace_bytes (workspace, stored_bytes) VALUES ('w', 14096), ('v',
 async def test_files_from_before_their_quotas_are_counted_and_give_back_what_they_count(
     database: Database, tmp_path: Path
 ) -> None:
-    before = tmp_path / "before"
-    shutil.copytree(migrations_folder(database.kind), before)
-    for migration in before.iterdir():
-        if migration.name >= "0004":
-            migration.unlink() if migration.is_file() else shutil.rmtree(migration)
-    assert start_migration(database, before).communicate()[0] == ""
+    migrate_until(database, "0004", tmp_path)
     run_statements(database, FILES_BEFORE_QUOTAS)
     async with database.store() as store:
         usages = [await store.tenants.find_usage(name, 10) for name in ("w", "v")]
@@ -290,6 +287,70 @@ async def test_files_from_before_their_quotas_are_counted_and_give_back_what_the
         await store.expire_files(60)
         usage = await store.tenants.find_usage("w", 60)
         assert (usage.files, usage.stored_bytes, usage.creates_per_minute) == (0, 0, 0)
+
+
+BATCH_BEFORE_LANE_COSTS: Final = """
+INSERT INTO batches (id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards,
+    created_at, expires_at, in_progress_at, caller, fingerprint, input_blob, succeeded, input_tokens, cost)
+VALUES ('a', 'w', 'openai', '{{"kind":"chat_completions"}}', 'p', '[]', '{{}}', 'in_progress', 2, 1,
+    1, 9, 1, 'c', '', 'a/input', 1, 10, 5);
+INSERT INTO native_jobs (batch_key, token, account, model, kind, seqs, first_seq, last_seq, requests, tokens, state,
+    epoch, credential, created_at, proven, refusals, answered)
+SELECT key, 't', 'p', 'm', 'chat_completions', '', 0, 1, 2, 3, 'done', 1, 'c', 1, {true}, 0, 1 FROM batches;
+"""
+"""A batch whose cost was stored without its lanes, and its job."""
+
+FILE_BEFORE_OUTPUTS = """
+INSERT INTO files (id, workspace, provider, purpose, filename, size, sha256, created_at, blob)
+VALUES ('f', 'w', 'openai', 'batch', 'f.jsonl', 3, '', 1, 'f/blob');
+"""
+"""A file that was uploaded before requests could make files."""
+
+
+async def test_the_cost_of_a_batch_from_before_the_costs_of_lanes_was_paid_for_direct_calls(
+    database: Database, tmp_path: Path
+) -> None:
+    migrate_until(database, "0011", tmp_path)
+    run_statements(database, BATCH_BEFORE_LANE_COSTS.format(true="1" if database.url is None else "true"))
+    async with database.store() as store:
+        batch = await store.find_batch("w", "a")
+        assert batch is not None
+        assert (batch.spend, batch.paid_twice) == (Spend(direct=5), 0)
+        assert batch.usage == Usage(input_tokens=10)
+        assert [(job.token, job.paid_twice) for job in await store.jobs_of(batch.key)] == [("t", None)]
+
+
+async def test_a_running_batch_from_before_lanes_were_kept_runs_directly_unless_it_has_jobs(
+    database: Database, tmp_path: Path
+) -> None:
+    migrate_until(database, "0011", tmp_path)
+    true = "1" if database.url is None else "true"
+    planned = BATCH_BEFORE_LANE_COSTS.format(true=true)
+    unplanned = planned[: planned.index("INSERT INTO native_jobs")].replace("'a'", "'b'").replace("a/input", "b/input")
+    run_statements(database, planned + unplanned)
+    async with database.store() as store:
+        lanes = [batch.options.lane for name in "ab" if (batch := await store.find_batch("w", name))]
+        assert lanes == [msgspec.UNSET, "direct"]
+
+
+async def test_files_from_before_outputs_belong_to_no_batch(database: Database, tmp_path: Path) -> None:
+    migrate_until(database, "0015", tmp_path)
+    run_statements(database, FILE_BEFORE_OUTPUTS)
+    async with database.store() as store:
+        file = await store.find_file("w", "f", 0)
+        assert file is not None
+        assert (file.blob, file.output_of) == ("f/blob", None)
+        assert await store.stopped_tasks(1, 10) == []
+
+
+def migrate_until(database: Database, name: str, tmp_path: Path) -> None:
+    """Apply the migrations whose names come before this one."""
+    before = tmp_path / "before"
+    shutil.copytree(migrations_folder(database.kind), before)
+    for migration in before.iterdir():
+        if migration.name >= name:
+            migration.unlink() if migration.is_file() else shutil.rmtree(migration)
+    assert start_migration(database, before).communicate()[0] == ""
 
 
 def run_statements(database: Database, statements: str) -> None:

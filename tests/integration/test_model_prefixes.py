@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from batchgate.account_settings import AccountSettings
 from batchgate.accounts import endpoints
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.model.errors import RequestError
 from batchgate.providers.simulator.simulator import SimulatorTransport
-from batchgate.settings import AccountSettings, Settings
+from batchgate.settings import Settings
 from tests.support.engine_parts import no_secret
 from tests.support.openai_batches import chat_line, create, download_lines, wait_for_final_status
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator

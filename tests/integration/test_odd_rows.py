@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from batchgate.account_settings import AccountSettings
 from batchgate.engine.model.errors import ConfigurationError
-from batchgate.settings import AccountSettings
 from tests.support.http_server import http_server
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from batchgate.settings import AccountSettings
+from batchgate.account_settings import AccountSettings
 from tests.support.running_app import running_app
 
 ACCOUNT = AccountSettings(provider="anthropic", base_url="http://provider.invalid", api_key="sk-known")

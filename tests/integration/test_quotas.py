@@ -13,9 +13,10 @@ import pytest
 from aiohttp.test_utils import unused_port
 from msgspec import structs
 
+from batchgate.account_settings import AccountSettings, PriceSettings
 from batchgate.api.early_quotas import SHORT_BODY
 from batchgate.engine.model.api_key import SCOPES
-from batchgate.settings import AccountSettings, ApiKeySettings, PriceSettings
+from batchgate.settings import ApiKeySettings
 from tests.support import openai_batches
 from tests.support.databases import DATABASES, Database, new_database
 from tests.support.error_responses import check_anthropic_error, check_openai_error, check_unified_error

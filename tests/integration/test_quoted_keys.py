@@ -12,10 +12,11 @@ import pytest
 from aiohttp import web
 from msgspec import structs
 
+from batchgate.account_settings import AccountSettings
 from batchgate.accounts import endpoints
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.model.provider_call import RequestRow, UpstreamRequest, UpstreamResponse
-from batchgate.settings import AccountSettings, Settings
+from batchgate.settings import Settings
 from tests.support.engine_parts import no_secret
 from tests.support.http_server import http_server
 from tests.support.running_app import RunningApp, create_body, running_app

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import BaseTestServer, TestServer
 
+from batchgate.account_settings import AccountSettings
 from batchgate.encryption.fernet import FernetCipher, new_master_key
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.providers.simulator.server import build_simulator_app
 from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.secret_access import opened_secrets
-from batchgate.settings import AccountSettings, ApiKeySettings, Settings
+from batchgate.settings import ApiKeySettings, Settings
 from tests.support.running_app import RunningApp, running_app
 
 RIGHT, WRONG = "sk-right-key-of-the-provider", "sk-wrong-key-of-the-provider"

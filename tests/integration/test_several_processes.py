@@ -13,13 +13,14 @@ import psycopg
 import pytest
 from aiohttp.test_utils import unused_port
 
+from batchgate.account_settings import AccountSettings
 from batchgate.app import ENGINE, build_app
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.model.shard import QueuedShard
 from batchgate.installation import Role
 from batchgate.providers.simulator.simulator import SimulatorSettings
-from batchgate.settings import AccountSettings, Settings
+from batchgate.settings import Settings
 from batchgate.store.postgres import PostgresAddress, PostgresStore
 from tests.support import openai_batches
 from tests.support.health import problem_texts
@@ -127,6 +128,28 @@ async def test_a_cancel_on_a_gateway_reaches_the_worker_within_a_second(installa
         assert counts["canceled"] == 1_000 - counts["succeeded"]
 
 
+async def test_a_pause_on_a_gateway_reaches_the_worker_within_a_second_and_so_does_a_resume(
+    installation: Installation,
+) -> None:
+    async with (
+        installation.running("gateway") as gateway,
+        installation.running("worker", accounts=slow_accounts(0.2, concurrency=4)) as worker,
+        asyncio.timeout(TIMEOUT),
+    ):
+        batch = await gateway.create(*(f"r{number}" for number in range(100)))
+        for _ in range(2):
+            await wait_for_calls_in_flight(worker, 4)
+            before = (await gateway.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["succeeded"]
+            await gateway.call("POST", f"/api/batches/{batch['id']}/pause")
+            while (await worker.call("GET", "/health"))[1]["requests_in_flight"]:
+                pass
+            paused_at = (await gateway.call("GET", f"/api/batches/{batch['id']}/progress"))[1]["succeeded"]
+            # Counted in calls, as above.
+            assert paused_at - before <= 20 + 2 * 4
+            await gateway.call("POST", f"/api/batches/{batch['id']}/resume")
+        assert (await gateway.ended(batch["id"]))["request_counts"]["succeeded"] == 100
+
+
 async def test_every_worker_stops_sending_an_expired_batch(installation: Installation) -> None:
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(installation.running("gateway"))
@@ -219,18 +242,18 @@ class DelayedClaimStore(PostgresStore):
 
 
 async def test_a_worker_that_is_evicted_while_it_claims_a_shard_does_not_run_it(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("batchgate.store.postgres.PostgresStore", DelayedClaimStore)
     DelayedClaimStore.claimed, DelayedClaimStore.resume = asyncio.Event(), asyncio.Event()
     async with (
         installation.running("gateway") as gateway,
-        installation.running("worker", accounts=slow_accounts(1.0)) as evicted,
+        installation.running("worker", accounts=slow_accounts(3.0)) as evicted,
     ):
         batch = await gateway.create("a", "b")
         await DelayedClaimStore.claimed.wait()
         async with (
-            installation.running("worker", accounts=slow_accounts(1.0)) as other_worker,
+            installation.running("worker", accounts=slow_accounts(3.0)) as other_worker,
             await psycopg.AsyncConnection.connect(installation.url, autocommit=True) as connection,
         ):
             await connection.execute(
@@ -238,6 +261,8 @@ async def test_a_worker_that_is_evicted_while_it_claims_a_shard_does_not_run_it(
                 "WHERE id = (SELECT worker_id FROM procrastinate_jobs WHERE status = 'doing')"
             )
             await wait_for_calls_in_flight(other_worker, 2)
+            while not any(getattr(record, "action", None) == "worker_evicted" for record in caplog.records):
+                await evicted.call("GET", "/health")
             DelayedClaimStore.resume.set()
             while (await other_worker.call("GET", "/health"))[1]["requests_in_flight"]:
                 assert (await evicted.call("GET", "/health"))[1]["requests_in_flight"] == 0

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import UNSET
 
+from batchgate.account_settings import AccountSettings, PriceSettings
 from batchgate.accounts import endpoints
 from batchgate.api.anthropic.create_body import MessageBatchReader
 from batchgate.api.content_encoding import content_decoder
@@ -16,15 +18,18 @@ from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.claim_policy import ClaimAllPolicy
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.engine import Engine
-from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.batch import Batch, BatchOptions
 from batchgate.engine.model.clock import SystemClock
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
+from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.cluster import SingleProcess
 from batchgate.engine.support.steady_clock import SteadyClock
+from batchgate.engine.webhooks.webhook_ports import WebhookPorts
 from batchgate.providers.dialects.line_translator import DialectLineTranslator
+from batchgate.providers.transport.webhook_sender import HttpWebhookSender
 from batchgate.queue import MemoryQueue
-from batchgate.settings import AccountSettings, Settings
+from batchgate.settings import Settings
 from batchgate.store.sqlite import SqliteStore
 from tests.support.engine_parts import no_secret
 from tests.support.running_app import create_body
@@ -64,12 +69,16 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Engine:
-    settings = Settings(accounts={"anthropic": AccountSettings(provider="anthropic", api_key="k")})
+    prices = {"*": PriceSettings(input=1, output=1)}
+    settings = Settings(accounts={"anthropic": AccountSettings(provider="anthropic", api_key="k", prices=prices)})
     return Engine(
         EngineDependencies(
             store=store,
             tenants=store.tenants,
             scrub=store.scrub,
+            steering=store.steering,
+            events=store.events,
+            webhooks=WebhookPorts(store=store.webhooks, sender=HttpWebhookSender(), cipher=None),
             blobs=blobs,
             queue=MemoryQueue(store.unfinished_jobs),
             claim_policy=ClaimAllPolicy(),
@@ -85,11 +94,12 @@ def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Eng
     )
 
 
-async def submit(engine: Engine, *custom_ids: str) -> Batch:
+async def submit(engine: Engine, *custom_ids: str, budget: int | None = None) -> Batch:
     async def body() -> AsyncIterator[bytes]:
         yield msgspec.json.encode(create_body(*custom_ids))
 
-    submission = Submission(workspace="w", dialect="anthropic", provider="anthropic", headers={})
+    options = BatchOptions(budget=UNSET if budget is None else budget)
+    submission = Submission(workspace="w", dialect="anthropic", provider="anthropic", headers={}, options=options)
     return await engine.batches.create(lambda: submission, body(), MessageBatchReader(content_decoder(None)))
 
 
@@ -99,6 +109,15 @@ async def ended(engine: Engine, batch: Batch) -> Batch:
         if found.status == "ended":
             return found
         await asyncio.sleep(0)  # a lookup gives other tasks no turn
+
+
+async def first_count(engine: Engine, batch: Batch) -> int:
+    """Return how many requests have succeeded, once it is one or more."""
+    while True:
+        counts = (await engine.batches.find("w", batch.id)).counts
+        if counts.succeeded:
+            return counts.succeeded
+        await asyncio.sleep(0)
 
 
 async def answers(blobs: FolderBlobs, batch: Batch) -> list[tuple[str, str]]:
@@ -146,3 +165,17 @@ async def test_a_stale_worker_that_continues_after_the_end_of_the_batch_changes_
             assert await other.batches.find("w", batch.id) == batch
             await asyncio.to_thread(check_no_storage_leaks, tmp_path)
     assert await answers(blobs, batch) == [("a", "fresh"), ("b", "fresh")]
+
+
+async def test_a_lost_shard_holds_back_no_calls_of_the_others_of_a_batch_with_a_budget(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    # Calls wait until the answers before them are stored. Once, they waited for ever for those of a lost shard.
+    provider = Provider("p")
+    async with engine_of(store, FolderBlobs(tmp_path / "blobs"), provider) as engine:
+        requests = [f"r{number}" for number in range(501)]
+        batch = await submit(engine, *requests, budget=10**12)
+        await provider.called.wait()
+        assert await store.claim_shard(QueuedShard(priority=0, batch_key=batch.key, shard=0)) is not None
+        provider.may_answer.set()
+        assert await first_count(engine, batch) == 1

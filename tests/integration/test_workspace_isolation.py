@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from batchgate.encryption.fernet import new_master_key
 from batchgate.engine.model.api_key import SCOPES
 from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
@@ -26,7 +27,7 @@ from tests.support.running_app import BATCHES, RunningApp, create_body, running_
 from tests.support.uploads import MULTIPART, upload, valid_form
 
 OWNER, OTHER, ADMIN = ({"x-api-key": f"sk-{name}"} for name in ("owner", "other", "admin"))
-PATH_IDS: Final = {"message_batch_id", "batch_id", "file_id"}
+PATH_IDS: Final = {"message_batch_id", "batch_id", "file_id", "webhook_id", "event_id"}
 CURSORS: Final = {"after", "before", "after_id", "before_id", "page_token", "page"}
 FILTERS: Final = {"ids[]"}
 """Parameters with ids that leave out objects instead of refusing a call."""
@@ -36,21 +37,43 @@ NO_IDS: Final = {
     "anthropic-beta",
     "anthropic-user-profile-id",
     "anthropic-version",
+    "account",
+    "batchgate-budget-usd",
+    "batchgate-fail-fast",
     "batchgate-lane",
+    "batchgate-name",
+    "batchgate-priority",
+    "batchgate-webhook-url",
+    "created_after",
+    "created_before",
+    "Last-Event-ID",
     "limit",
+    "max_seconds",
+    "merged",
+    "model",
+    "name",
     "order",
     "page_size",
     "provider",
     "purpose",
+    "reason",
     "scope_id",
+    "state",
+    "status",
     "x-model-provider",
     "x-stainless-retry-count",
 }
 NO_BODY_IDS: Final = {
+    "account",
     "lane",
     "completion_window",
     "content_type",
+    "custom_ids",
     "endpoint",
+    "events",
+    "expires_at",
+    "budget_usd",
+    "fail_fast",
     "expires_after[anchor]",
     "expires_after[seconds]",
     "expires_in_seconds",
@@ -58,11 +81,27 @@ NO_BODY_IDS: Final = {
     "filename",
     "metadata",
     "model",
+    "name",
+    "only",
     "output_expires_after",
+    "overlap_seconds",
+    "priority",
     "provider",
     "purpose",
     "requests",
+    "url",
+    "webhook",
 }
+WEBHOOK: Final = {"url": "https://example.com/hook", "events": ["batch.failed"]}
+BODIES: Final = {
+    "moveBatchDeadline": {"expires_at": "2026-11-20T00:00:00Z"},
+    "changeBatchBudget": {"budget_usd": 1},
+    "setBatchPriority": {"priority": "high"},
+    "retryBatch": {},
+    "updateWebhook": WEBHOOK,
+    "rotateWebhook": {},
+}
+"""Valid bodies of operations that have an id in their path, by the id of the operation."""
 ADMIN_TAGS: Final = {"Workspaces", "API Keys", "Secrets"}
 """Operations on objects outside of workspaces: they need the scope admin, and can access all objects."""
 WORKSPACE_OPERATIONS: Final = [o for o in OPERATIONS if o.authenticated and o.tag not in ADMIN_TAGS]
@@ -92,7 +131,12 @@ async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
     }
     accounts = {"openai": simulator(latency_by_model={"slow": 30.0})}
     async with running_app(
-        tmp_path, accounts=accounts, api_keys=keys, shutdown_timeout=0.0, database_url=database.url
+        tmp_path,
+        accounts=accounts,
+        api_keys=keys,
+        shutdown_timeout=0.0,
+        database_url=database.url,
+        environment={"BATCHGATE_MASTER_KEY": new_master_key()},
     ) as running:
         running.client.headers.update(OWNER)
         yield running
@@ -124,6 +168,8 @@ async def create_objects_of_the_owner(app: RunningApp) -> dict[str, str]:
     found["deleted file"] = await upload_lines(app, jsonl(chat_line("a")))
     await app.call("DELETE", f"/openai/v1/files/{found['deleted file']}")
     found["user data"] = await upload_lines(app, b"notes", purpose="user_data")
+    _, webhook = await app.call("POST", "/api/webhooks", json=WEBHOOK)
+    found["webhook"] = webhook["id"]
     return found
 
 
@@ -155,7 +201,7 @@ def calls_with_id(operation: Operation, path: str, id_: str) -> dict[str, tuple[
     filled = re.sub(r"\{\w+\}", id_, path)
     places: dict[str, tuple[str, dict[str, Any]]] = {}
     if filled != path:
-        places["path"] = filled, {}
+        places["path"] = filled, {"json": BODIES[operation.id]} if operation.id in BODIES else {}
     for name in operation.locations.keys() & (CURSORS | FILTERS):
         places[name] = filled, {"params": {name: id_}}
     if operation.body is not None and any(field.name in BODY_IDS for field in msgspec.structs.fields(operation.body)):
@@ -165,10 +211,13 @@ def calls_with_id(operation: Operation, path: str, id_: str) -> dict[str, tuple[
 
 async def lists_of_the_owner(app: RunningApp) -> list[Answer]:
     """Return all lists as the owner sees them; the counts of the running batch do not change."""
-    lists = [
-        operation for operation in WORKSPACE_OPERATIONS if operation.method == "GET" and operation.id.startswith("list")
-    ]
+    lists = [operation for operation in WORKSPACE_OPERATIONS if is_list(operation)]
     return [await call_operation(app, operation, operation.paths[0], OWNER) for operation in lists]
+
+
+def is_list(operation: Operation) -> bool:
+    """Return whether an operation lists objects of the workspace; not of a part of one."""
+    return operation.method == "GET" and operation.id.startswith("list") and "{" not in operation.paths[0]
 
 
 def test_every_parameter_is_classified_as_an_id_or_not() -> None:
@@ -199,7 +248,8 @@ async def test_an_object_of_another_workspace_gets_the_same_response_as_a_missin
                 status, headers, body = await call_operation(app, operation, unknown_call[0], caller, **unknown_call[1])
                 expected = (status, headers, body.replace(similar_unknown_id(id_).encode(), id_.encode()))
                 assert answer == expected, f"{kind} in {place}"
-                expected_status = 404 if place == "path" else 200 if place in FILTERS else 400
+                is_in_path = place == "path" or "{" in path
+                expected_status = 404 if is_in_path else 200 if place in FILTERS else 400
                 assert answer[0] == expected_status, f"{kind} in {place}: {answer[2]!r}"
                 assert place not in FILTERS or b'"data":[]' in answer[2]
     assert await lists_of_the_owner(app) == before
@@ -207,15 +257,16 @@ async def test_an_object_of_another_workspace_gets_the_same_response_as_a_missin
 
 @pytest.mark.parametrize(
     ("operation", "path"),
-    [call for call in CALLS if call.values[0].method == "GET" and call.values[0].id.startswith("list")],  # type: ignore[union-attr]
+    [call for call in CALLS if is_list(call.values[0])],  # type: ignore[arg-type]
 )
 async def test_a_list_shows_no_object_of_another_workspace(app: RunningApp, operation: Operation, path: str) -> None:
     owned_ids = await create_objects_of_the_owner(app)
     own = await app.create("own", headers=OTHER)
     file = await upload(app, headers=OTHER)
+    _, webhook = await app.call("POST", "/api/webhooks", json=WEBHOOK, headers=OTHER)
     answer = await call_operation(app, operation, path, OTHER)
     shown = {entry["id"] for entry in msgspec.json.decode(answer[2])["data"]}
-    assert shown <= {own["id"], file["id"]}
+    assert shown <= {own["id"], file["id"], webhook["id"]}
     assert len(shown) == 1
     assert not [id_ for id_ in owned_ids.values() if id_.encode() in answer[2]]
     assert b'"data":[]' in (await call_operation(app, operation, path, ADMIN))[2]

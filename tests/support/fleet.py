@@ -14,7 +14,7 @@ from typing import Final, Self
 import msgspec
 
 from batchgate_api.anthropic import MessageBatch
-from batchgate_api.gateway import BatchProgress
+from batchgate_api.gateway import BatchControls, BatchProgress
 from tests.support.gateway_process import GatewayProcess, WorkerProcess
 from tests.support.postgres_server import PostgresServer, dedicated_server
 
@@ -86,6 +86,10 @@ class Fleet:
     def progress(self, batch_id: str) -> BatchProgress:
         """Read the progress of a batch."""
         return msgspec.json.decode(self._call(f"/api/batches/{batch_id}/progress"), type=BatchProgress)
+
+    def control(self, action: str, batch_id: str) -> BatchControls:
+        """Pause or resume a batch."""
+        return msgspec.json.decode(self._call(f"/api/batches/{batch_id}/{action}", b""), type=BatchControls)
 
     def results(self, batch_id: str) -> list[bytes]:
         """Download the result lines of a batch."""

@@ -43,7 +43,11 @@ class GatewayProcess:
     ``max_open_files`` is its limit of open files, ``max_memory`` its limit of private memory in bytes.
     """
 
+    module = "batchgate"
+    """The module that is run."""
     command: tuple[str, ...] = ("serve",)
+    folder: Path | None = None
+    """The working directory; by default that of its settings."""
 
     def __init__(
         self,
@@ -79,7 +83,7 @@ class GatewayProcess:
         config = folder / "batchgate.toml"
         config.write_text(self._settings)
         self._log = folder / "stderr.log"
-        command = [sys.executable, "-m", "batchgate", *self.command, "--config", str(config)]
+        command = [sys.executable, "-m", self.module, *self.command, "--config", str(config)]
         command += [] if self._port is None else ["--port", str(self._port)]
         command += ["--data-dir", str(self._data_dir), *self._options]
         limits = [f"--{name}={limit}" for name, limit in self._limits.items() if limit is not None]
@@ -89,7 +93,7 @@ class GatewayProcess:
             self._process = subprocess.Popen(
                 command,
                 bufsize=0,  # so that select and readline see the same data
-                cwd=folder,
+                cwd=self.folder or folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A small HTTP server for one handler, on a free port of this process."""
+"""HTTP servers on free ports of this process."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ async def http_server(
     """Answer POST requests to a path while the context is entered, and yield the URL without the path."""
     app = web.Application()
     app.router.add_post(path, answer)
+    async with serving(app) as url:
+        yield url
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[str]:
+    """Serve an application while the context is entered, and yield its URL."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

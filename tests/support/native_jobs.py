@@ -8,6 +8,7 @@ from itertools import count
 import msgspec
 
 from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.lane import LanePart, LaneReason
 from batchgate.engine.model.native_job import JobState, NativeJob, pack_set
 from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.ports.store import Store
@@ -29,6 +30,12 @@ def planned(batch: Batch, *seqs: int) -> NativeJob:
         tokens=10 * len(seqs),
         created_at=1001,
     )
+
+
+def lane_part(requests: int = 2) -> LanePart:
+    """Return a part of a batch that runs directly."""
+    reason = LaneReason("not_accepted", "stream: a batch cannot stream")
+    return LanePart(account="openai", model="gpt", lane="direct", reason=reason, requests=requests)
 
 
 async def unplanned(store: Store, batch_id: str, *, shards: int = 1) -> Batch:

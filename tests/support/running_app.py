@@ -11,12 +11,13 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from batchgate.account_settings import AccountSettings
 from batchgate.api.protocol import JsonErrorRunner
 from batchgate.app import SETTINGS, build_app
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.installation import Role
 from batchgate.providers.simulator.simulator import SimulatorSettings
-from batchgate.settings import AccountSettings, Settings
+from batchgate.settings import Settings
 from tests.support.blob_storage import BlobStorage
 
 BATCHES = "/anthropic/v1/messages/batches"

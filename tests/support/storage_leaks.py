@@ -24,6 +24,10 @@ _WITHOUT_RUNNING_BATCH = "WHERE batch_key NOT IN (SELECT key FROM batches WHERE 
 _LEAKED_ROWS = {
     "orphan blobs": "SELECT count(*) FROM loose_blobs",
     "chunks of ended batches": f"SELECT count(*) FROM chunks {_WITHOUT_RUNNING_BATCH}",
+    "failures of archived batches": (
+        "SELECT count(*) FROM batch_failures JOIN batches ON key = batch_key"
+        " WHERE archived_at IS NOT NULL OR deleted_at IS NOT NULL"
+    ),
     "shards of ended batches": f"SELECT count(*) FROM shards {_WITHOUT_RUNNING_BATCH}",
 }
 

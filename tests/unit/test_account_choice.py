@@ -2,9 +2,10 @@
 
 import pytest
 
+from batchgate.account_settings import AccountSettings
 from batchgate.accounts import account_chooser
 from batchgate.engine.model.errors import RefusedError
-from batchgate.settings import AccountSettings, Settings
+from batchgate.settings import Settings
 
 NAMES = {"anthropic": "anthropic", "llama": "vllm", "large": "groq", "small": "groq"}
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from batchgate.account_settings import AccountSettings
 from batchgate.accounts import endpoints
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.providers.registry.providers import PROVIDERS
 from batchgate.providers.simulator.simulator import SimulatorTransport
-from batchgate.settings import AccountSettings, Settings
+from batchgate.settings import Settings
 from tests.support.engine_parts import no_secret
 
 LOCAL = "http://127.0.0.1:8000/v1"
@@ -23,15 +24,55 @@ def build(**account: Any) -> str:
     return endpoint.account.base_url
 
 
+def region(provider: str) -> dict[str, str]:
+    """Return the setting of the region, for a provider that has several."""
+    return {"region": "eu-west-1"} if PROVIDERS[provider].has_regions else {}
+
+
+def test_an_account_of_bedrock_needs_a_region_and_others_have_none() -> None:
+    with pytest.raises(ConfigurationError, match=r"accounts\.mine\.region: the region of the models"):
+        build(provider="bedrock", api_key="k")
+    with pytest.raises(ConfigurationError, match=r"accounts\.mine\.region: left out: openai has no regions"):
+        build(provider="openai", api_key="k", region="eu-west-1")
+    url = build(provider="bedrock", api_key="k", region="eu-west-1")
+    assert url == "https://bedrock-runtime.eu-west-1.amazonaws.com"
+    assert build(provider="bedrock", api_key="k", region="eu-west-1", base_url=LOCAL) == LOCAL
+
+
+def test_only_cohere_asks_what_embeddings_are_for() -> None:
+    assert build(provider="cohere", api_key="k", embedding_input_type="clustering") == "https://api.cohere.com"
+    with pytest.raises(ConfigurationError, match=r"accounts\.mine\.embedding_input_type: left out: only cohere asks"):
+        build(provider="openai", api_key="k", embedding_input_type="clustering")
+
+
 @pytest.mark.parametrize("provider", NEEDS_KEY)
 @pytest.mark.parametrize("key", [{}, {"api_key": ""}, {"base_url": ""}])
 def test_an_account_of_a_hosted_provider_needs_a_key(provider: str, key: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        build(provider=provider, **key)
+        build(provider=provider, **region(provider), **key)
+    base_url = PROVIDERS[provider].base_url.format(region="eu-west-1")
     assert str(refused.value) == (
-        f"accounts.mine.api_key: the key for {PROVIDERS[provider].base_url}, better in api_key_env, api_key_file or "
+        f"accounts.mine.api_key: the key for {base_url}, better in api_key_env, api_key_file or "
         "api_key_secret; a server that needs no key has a base_url of its own"
     )
+
+
+def test_only_providers_with_tasks_keep_outputs() -> None:
+    assert build(provider="runway", api_key="k", keep_outputs=True) == "https://api.dev.runwayml.com"
+    with pytest.raises(ConfigurationError, match=r"accounts\.mine\.keep_outputs: false: openai has no tasks"):
+        build(provider="openai", api_key="k", keep_outputs=True)
+
+
+def test_only_gemini_has_two_apis() -> None:
+    google = "https://generativelanguage.googleapis.com"
+    assert build(provider="gemini", api_key="k") == google
+    compatible = f"{google}/v1beta/openai"
+    assert build(provider="gemini", api_key="k", api="openai") == compatible
+    assert build(provider="gemini", api_key="k", api="openai", base_url=compatible) == compatible
+    with pytest.raises(ConfigurationError, match=r"^accounts.mine.api: openai for a base_url that ends with /openai$"):
+        build(provider="gemini", api_key="k", base_url=compatible)
+    with pytest.raises(ConfigurationError, match=r"^accounts.mine.api: native: openai has one API$"):
+        build(provider="openai", api_key="k", api="openai")
 
 
 @pytest.mark.parametrize(("provider", "port"), [("vllm", 8000), ("sgl", 30000)])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from batchgate.account_settings import AccountSettings
 from batchgate.cli.connection import Connection
 from batchgate.engine.model.provider_call import Account, UpstreamRequest, UpstreamResponse
 from batchgate.providers.simulator.simulator import SimulatorSettings
-from batchgate.settings import AccountSettings, ApiKeySettings, Settings
+from batchgate.settings import ApiKeySettings, Settings
 from batchgate_api.gateway import PutSecret
 
 KEY = "sk-planted"
@@ -21,7 +22,7 @@ CALL = {"headers": {"x-api-key": KEY}, "body": KEY.encode()}
 @pytest.mark.parametrize(
     ("struct", "shown"),
     [
-        (ACCOUNT, "base_url='http://here', api_key=..."),
+        (ACCOUNT, "api_key=..."),
         (ACCOUNT.simulator, "require_key=..."),
         (SimulatorSettings(), "require_key=None"),
         (ApiKeySettings(key=KEY, key_env="VARIABLE"), "key=..., key_env='VARIABLE'"),

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from batchgate.account_settings import AccountSettings
 from batchgate.engine.model.errors import ConfigurationError
-from batchgate.settings import AccountSettings, ApiKeySettings, Settings, is_loopback, load_settings, unknown_variables
+from batchgate.settings import ApiKeySettings, Settings, is_loopback, load_settings, unknown_variables
 
 SIMULATED = '[accounts.s]\nprovider = "simulator"\n'
 

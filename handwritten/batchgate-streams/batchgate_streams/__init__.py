@@ -12,7 +12,7 @@ Call every other operation with the generated client. The functions here take th
 `batchgate_streams.aio` has them for async code. `batchgate_streams.errors` shows the tree of errors.
 """
 
-from batchgate_streams.display import on_terminal, progress_line
+from batchgate_streams.display import failure_lines, on_terminal, progress_line
 from batchgate_streams.errors import (
     ConnectionFailed,
     CutShort,
@@ -38,6 +38,7 @@ __all__ = [
     "WaitTimedOut",
     "download_file",
     "download_results",
+    "failure_lines",
     "on_terminal",
     "progress_line",
     "stream_results",

@@ -45,14 +45,21 @@ async def upload_file(
 
 
 async def stream_results(
-    client: AuthenticatedClient | Client, batch_id: str, *, provider: Provider | None = None, partial: bool = False
+    client: AuthenticatedClient | Client,
+    batch_id: str,
+    *,
+    provider: Provider | None = None,
+    partial: bool = False,
+    merged: bool = False,
 ) -> AsyncGenerator[Row, None]:
-    """Yield the results of an ended batch row by row; with ``partial``, the results so far.
+    """Yield the results of an ended batch row by row; ``partial`` and ``merged`` are those of `sync`.
 
     Use `contextlib.aclosing` to close the connection at once when you leave the loop early.
     """
     rows = Rows()
-    async with answer(client, calls.results_call(batch_id, provider=provider, partial=partial)) as response:
+    async with answer(
+        client, calls.results_call(batch_id, provider=provider, partial=partial, merged=merged)
+    ) as response:
         async for piece in response.aiter_bytes():
             for row in rows.feed(piece):
                 yield row
@@ -65,10 +72,15 @@ async def download_file(client: AuthenticatedClient | Client, file_id: str, to: 
 
 
 async def download_results(
-    client: AuthenticatedClient | Client, batch_id: str, to: Path, *, provider: Provider
+    client: AuthenticatedClient | Client,
+    batch_id: str,
+    to: Path,
+    *,
+    provider: Provider | None = None,
+    merged: bool = False,
 ) -> None:
-    """Write the results of an ended batch to ``to``, as `download_file` does."""
-    await _download(client, calls.results_call(batch_id, provider=provider, partial=False), to)
+    """Write the results of an ended batch to ``to``, as `download_file` does; with ``merged``, also its retries'."""
+    await _download(client, calls.results_call(batch_id, provider=provider, partial=False, merged=merged), to)
 
 
 async def wait(

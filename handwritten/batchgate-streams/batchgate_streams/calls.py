@@ -38,12 +38,14 @@ _ERROR_BYTES: Final = 200
 """The most bytes shown of an answer that is not Batchgate's."""
 
 
-def results_call(batch_id: str, *, provider: Provider | None, partial: bool) -> Call:
-    """Return the call for the results of an ended batch, or with ``partial`` for the results so far."""
+def results_call(batch_id: str, *, provider: Provider | None, partial: bool, merged: bool) -> Call:
+    """Return the call for the results of an ended batch, for those so far, or for those merged with its retries'."""
+    if merged:
+        return partial_results_call(batch_id, merged=True)
     if partial:
         return partial_results_call(batch_id)
     if provider is None:
-        raise ValueError("provider: required, one of the batch's providers, unless partial is set")
+        raise ValueError("provider: required, one of the batch's providers, unless partial or merged is set")
     return ended_results_call(batch_id, provider=provider) | {"headers": {"Accept": "application/x-jsonl"}}
 
 

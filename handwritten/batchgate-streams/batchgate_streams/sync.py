@@ -45,15 +45,21 @@ def upload_file(
 
 
 def stream_results(
-    client: AuthenticatedClient | Client, batch_id: str, *, provider: Provider | None = None, partial: bool = False
+    client: AuthenticatedClient | Client,
+    batch_id: str,
+    *,
+    provider: Provider | None = None,
+    partial: bool = False,
+    merged: bool = False,
 ) -> Iterator[Row]:
     """Yield the results of an ended batch row by row; with ``partial``, the results so far, also of a running batch.
 
-    ``provider`` is one of the batch's providers; partial results do not need it. Raises
-    `GatewayRefused`, `ConnectionFailed`, `CutShort` when the results break off, and `UnusableAnswer`.
+    With ``merged``, the results of its retries are in the places of its own. ``provider`` is one of the batch's
+    providers; partial and merged results do not need it. Raises `GatewayRefused`, `ConnectionFailed`, `CutShort` when
+    the results break off, and `UnusableAnswer`.
     """
     rows = Rows()
-    with answer(client, calls.results_call(batch_id, provider=provider, partial=partial)) as response:
+    with answer(client, calls.results_call(batch_id, provider=provider, partial=partial, merged=merged)) as response:
         for piece in response.iter_bytes():
             yield from rows.feed(piece)
         rows.finish()
@@ -68,9 +74,19 @@ def download_file(client: AuthenticatedClient | Client, file_id: str, to: Path, 
     _download(client, calls.file_call(file_id, provider=provider), to)
 
 
-def download_results(client: AuthenticatedClient | Client, batch_id: str, to: Path, *, provider: Provider) -> None:
-    """Write the results of an ended batch to ``to``, as `download_file` does."""
-    _download(client, calls.results_call(batch_id, provider=provider, partial=False), to)
+def download_results(
+    client: AuthenticatedClient | Client,
+    batch_id: str,
+    to: Path,
+    *,
+    provider: Provider | None = None,
+    merged: bool = False,
+) -> None:
+    """Write the results of an ended batch to ``to``, as `download_file` does; with ``merged``, also its retries'.
+
+    ``provider`` is one of the batch's providers; merged results do not need it.
+    """
+    _download(client, calls.results_call(batch_id, provider=provider, partial=False, merged=merged), to)
 
 
 def wait(

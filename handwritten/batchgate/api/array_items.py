@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DecodingError, is_utf8_error
+
 _ANY: Final = msgspec.json.Decoder(msgspec.Raw)
 _TRAILING: Final = "trailing characters"
 _PLACE: Final = re.compile(r"\(byte (\d+)\)\Z")
@@ -60,17 +62,17 @@ def _end_of_value(text: memoryview) -> int | None:
     """
     try:
         _ANY.decode(text)
-    except msgspec.DecodeError as error:
+    except DECODING_ERRORS as error:
+        if isinstance(error, RecursionError) or is_utf8_error(error):
+            return _INVALID
         place = _place(error)
         if _TRAILING in str(error):
             return place
         return None if place < 0 or place >= len(text) - _CUT_NUMBER else _INVALID
-    except (RecursionError, UnicodeDecodeError):
-        return _INVALID
     return None
 
 
-def _place(error: msgspec.DecodeError) -> int:
+def _place(error: DecodingError) -> int:
     """Return the position that an error names; -1 for a text that ends too early."""
     found = _PLACE.search(str(error))
     return int(found[1]) - 1 if found else -1

@@ -11,12 +11,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from msgspec import UnsetType
 
-from batchgate.api.answer_encoding import AnswerEncoder
+from batchgate.api.access_log import LOGGED_CALL, LoggedCall, logged_id
+from batchgate.api.answer_encoding import encode_answer
 from batchgate.api.authentication import Authenticator
 from batchgate.api.context import CALLER, MOUNT, OPEN_UPLOAD, OPERATION, RECHECK, SCOPES, WORKSPACE
 from batchgate.api.ignored_fields import warning_headers
+from batchgate.api.json_answer import JsonAnswer
 from batchgate.api.json_body import read_json
-from batchgate.api.parameter_reader import ParameterReader
+from batchgate.api.parameter_reader import OWN_API, ParameterReader
+from batchgate.api.repeated_reads import is_repeatable
 from batchgate.engine.model.api_key import Caller
 from batchgate.engine.model.errors import RefusedError
 from batchgate_api.structs import OpenStruct, Operation
@@ -32,14 +35,17 @@ class Binder:
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
-        self._encoder = AnswerEncoder()
 
-    def bind(self, operation: Operation, method: Method, mount: str) -> Handler:
-        """Return the handler of an operation at one of its mounts."""
+    def bind(self, operation: Operation, method: Method, path: str, mount: str) -> Handler:
+        """Return the handler of an operation at one of its paths, which begins with a mount."""
         reader, authenticator = ParameterReader(operation), self._authenticator
+        repeatable = is_repeatable(method)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             request[MOUNT], request[OPERATION] = mount, operation
+            request[LOGGED_CALL] = LoggedCall(operation.id, path, logged_id(request))
+            recheck: Callable[[], Awaitable[None]] = partial(_recheck, authenticator, request)
+            request[RECHECK] = recheck
             if operation.authenticated:
                 caller = await authenticator.authenticate(request)
                 request[WORKSPACE], request[CALLER], request[SCOPES] = caller.workspace, caller.name, caller.scopes
@@ -48,15 +54,14 @@ class Binder:
                 _require_media_type(request, operation.media_type)
             parameters = reader.read(request)
             if operation.body is None:
+                _refuse_undeclared_body(operation, request)
                 result = await method(request, parameters)
             else:
-                recheck: Callable[[], Awaitable[None]] = partial(_recheck, authenticator, request)
-                request[RECHECK] = recheck
                 result = await _call_with_body(operation, method, request, parameters)
             if isinstance(result, web.StreamResponse):
                 return result
-            body = await self._encoder.encode(result)
-            return web.Response(body=body, content_type="application/json", headers=warning_headers(request))
+            body = await encode_answer(result)
+            return JsonAnswer(body, warning_headers(request), repeatable=repeatable)
 
         return handle
 
@@ -83,6 +88,13 @@ def _require_scope(operation: Operation, caller: Caller) -> None:
         wanted, held = " or ".join(operation.scopes), ", ".join(caller.scopes)
         message = f"The API key may not do this: it needs the scope {wanted}, and has {held}."
         raise RefusedError("permission_error", message, code="missing_scope")
+
+
+def _refuse_undeclared_body(operation: Operation, request: web.Request) -> None:
+    """Refuse a body where the gateway's own API reads none; clients of other services may send an empty object."""
+    if operation.paths[0].startswith(OWN_API) and request.body_exists and request.content_length != 0:
+        message = f"{operation.method} {operation.paths[0]} takes no body; give its parameters in the query"
+        raise RefusedError("invalid_request_error", message)
 
 
 def _require_media_type(request: web.Request, media_type: str) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from batchgate.api.request_errors import allowed_values, fault_code
-from batchgate.engine.model.decoding_errors import KNOWN_VALUES, DecodingError, describe_decoding_error
+from batchgate.engine.model.decoding_errors import (
+    KNOWN_VALUES,
+    DecodingError,
+    describe_decoding_error,
+    is_utf8_error,
+)
 from batchgate.engine.model.errors import RefusedError
 
 DUPLICATE_CUSTOM_ID: Final = "duplicate_custom_id"
@@ -39,8 +43,11 @@ def decoding_fault(error: DecodingError, model: type[Struct]) -> BodyFault:
     return BodyFault(problem.path, message, fault_code(problem.message))
 
 
-def refuse_json(error: msgspec.DecodeError, base: int) -> RefusedError:
+def refuse_json(error: DecodingError, base: int) -> RefusedError:
     """Return the refusal of an invalid JSON body; ``base`` is the position of the undecodable text in it."""
+    if isinstance(error, RecursionError) or is_utf8_error(error):
+        reason = describe_decoding_error(error).message.removeprefix("Invalid JSON: ")
+        return refuse(f"the body is not valid JSON: {reason}")
     text = str(error)
     if "truncated" in text:
         return refuse("the body is not valid JSON: it ends too early")

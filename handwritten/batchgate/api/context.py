@@ -10,20 +10,34 @@ from aiohttp import web
 
 from batchgate.api.http_limits import HttpLimits
 from batchgate.api.key_slots import KeySlots
+from batchgate.engine.lifecycle.batch_retry import BatchRetry
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.files import Files
+from batchgate.engine.lifecycle.forecasts import Forecasts
+from batchgate.engine.lifecycle.steering import BatchSteering
 from batchgate.engine.model.api_key import Scope
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.health_report import BatchWait
 from batchgate.engine.results.content_renderer import ContentRenderer
+from batchgate.engine.results.merged_results import MergedResults
 from batchgate.engine.results.partial_results import PartialResults
 from batchgate.engine.tenancy.tenants import Tenants
+from batchgate.engine.webhooks.webhooks import Webhooks
 from batchgate_api.structs import Operation
 
 HttpMeter: TypeAlias = Callable[[str, int, float], None]
 """Called after every response with the operation id, the status and the duration in seconds."""
 
 BATCHES = web.AppKey("batches", Batches)
+RETRIES = web.AppKey("retries", BatchRetry)
+STEERING = web.AppKey("steering", BatchSteering)
+WAIT: web.AppKey[Callable[[Batch], BatchWait]] = web.AppKey("wait")
+"""Returns why the requests of a batch wait."""
+FORECASTS = web.AppKey("forecasts", Forecasts)
 FILES = web.AppKey("files", Files)
+WEBHOOKS = web.AppKey("webhooks", Webhooks)
 CONTENTS = web.AppKey("contents", ContentRenderer)
+MERGED_RESULTS = web.AppKey("merged_results", MergedResults)
 PARTIAL_RESULTS = web.AppKey("partial_results", PartialResults)
 TENANTS = web.AppKey("tenants", Tenants)
 HTTP_LIMITS = web.AppKey("http_limits", HttpLimits)
@@ -34,10 +48,13 @@ UPLOADS = web.AppKey("uploads", KeySlots)
 DOWNLOADS = web.AppKey("downloads", KeySlots)
 """The downloads that are being sent."""
 
+EVENT_STREAMS = web.AppKey("event_streams", KeySlots)
+"""The streams of events that are open."""
+
 REQUEST_ID = web.RequestKey("request_id", str)
 WORKSPACE = web.RequestKey("workspace", str)
 RECHECK: web.RequestKey[Callable[[], Awaitable[None]]] = web.RequestKey("recheck")
-"""Raises `RefusedError` if the caller's key is no longer valid, because a body may take long to arrive."""
+"""Raises `RefusedError` if the caller's key is no longer valid, because a body or a stream of events may take long."""
 ASKED_FOR_BODY = web.RequestKey("asked_for_body", bool)
 """Set when a client that waits for ``100 Continue`` was asked for the body."""
 OPEN_UPLOAD = web.RequestKey("open_upload", ExitStack)

@@ -29,3 +29,5 @@ class HttpLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds in which a caller must read 64 KB of a download; then it is disconnected."""
     max_downloads_per_key: Annotated[int, Meta(ge=1)] = 100
     """Maximum downloads of one API key at the same time."""
+    max_event_streams_per_key: Annotated[int, Meta(ge=1)] = 100
+    """Maximum streams of events of one API key at the same time."""

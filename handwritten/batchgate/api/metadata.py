@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from batchgate.engine.model.decoding_errors import DocumentFault, describe_validation_error
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, DocumentFault, describe_validation_error
 from batchgate.engine.model.errors import RefusedError
 from batchgate_api.openai import BatchMetadataAdditionalProperty
 
@@ -36,10 +36,17 @@ def checked_metadata(metadata: Mapping[str, str] | None) -> Mapping[str, str] | 
 
 
 def with_metadata_key(problem: DocumentFault, body: bytes) -> DocumentFault:
-    """Return a fault of a body with the key of the metadata that it concerns; other faults are returned unchanged."""
+    """Return a fault of a body with the key of the metadata that it concerns; other faults are returned unchanged.
+
+    So is that of a body that is invalid JSON after the metadata: the fault was found before its end was read.
+    """
     if problem.path != _ANY_KEY:
         return problem
-    for key, value in _METADATA.decode(body).metadata.items():
+    try:
+        metadata = _METADATA.decode(body).metadata
+    except DECODING_ERRORS:
+        return problem
+    for key, value in metadata.items():
         try:
             _VALUE.decode(value)
         except msgspec.ValidationError as error:

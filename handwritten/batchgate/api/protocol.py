@@ -15,15 +15,17 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
-from batchgate.api import access_log
+from batchgate.api.access_log import ACCESS_RECORDS, AccessLog
 from batchgate.api.client_timer import ClientTimer
-from batchgate.api.context import HTTP_LIMITS
+from batchgate.api.context import HTTP_LIMITS, HTTP_METER
 from batchgate.api.envelopes import ENVELOPES
 from batchgate.api.errors import SERVER, dialect_of, error_response
 from batchgate.api.expectation import answer_expectation
 from batchgate.api.http_limits import HttpLimits
+from batchgate.api.repeated_reads import REPEATED_READS, RepeatedReads
 from batchgate.api.socket_options import limit_unsent, reset_connection
 from batchgate.api.waiting_connections import WaitingConnections
 from batchgate.engine.model.errors import RefusedError
@@ -228,8 +230,10 @@ class JsonErrorRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         # Around the whole application, because aiohttp answers an Expect header before any middleware.
-        handler = partial(answer_expectation, handler=made.request_handler, router=self.app.router)
-        options = {**made._kwargs, "access_log": access_log.logger, "access_log_class": access_log.AccessLog}  # noqa: SLF001
+        respond = partial(_respond, repeated=self.app[REPEATED_READS], handler=made.request_handler)
+        handler = partial(answer_expectation, handler=respond, router=self.app.router)
+        access_log = partial(AccessLog, meter=self.app[HTTP_METER], records=self.app[ACCESS_RECORDS])
+        options = {**made._kwargs, "access_log": logger, "access_log_class": access_log}  # noqa: SLF001
         return JsonErrorServer(
             handler,
             limits=self._limits,
@@ -239,9 +243,10 @@ class JsonErrorRunner(web.AppRunner):
         )
 
 
-def refuse_if_full(request: web.Request) -> None:
-    """Refuse other requests than probes while the server has all connections that it may have."""
+async def _respond(request: web.Request, repeated: RepeatedReads, handler: Handler) -> web.StreamResponse:
+    """Answer a request; while the server has all connections that it may have, refuse all but probes."""
     connection = request.protocol
     if isinstance(connection, JsonErrorProtocol) and connection.probes_only and request.path not in PROBES:
         message = "The gateway has as many connections as it may have. Try again."
         raise RefusedError("overloaded_error", message, headers={"Retry-After": RETRY_AFTER})
+    return await repeated.answer(request, handler)

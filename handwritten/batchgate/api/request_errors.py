@@ -17,7 +17,8 @@ from batchgate.engine.model.decoding_errors import (
 )
 from batchgate.engine.model.errors import RefusedError
 
-_CODES: Final = {FIELD_REQUIRED: "missing_required_parameter", UNKNOWN_FIELD: "unknown_parameter"}
+UNKNOWN_PARAMETER: Final = "unknown_parameter"
+_CODES: Final = {FIELD_REQUIRED: "missing_required_parameter", UNKNOWN_FIELD: UNKNOWN_PARAMETER}
 
 
 def fault_code(message: str) -> str | None:

@@ -23,7 +23,7 @@ def routes(operations: Sequence[Operation], handlers: Sequence[object], binder: 
         web.route(
             operation.method,
             path,
-            binder.bind(operation, methods[operation.handler], mount),
+            binder.bind(operation, methods[operation.handler], path, mount),
             expect_handler=defer_continue,
         )
         for operation in operations

@@ -31,13 +31,19 @@ class DownloadStalled(Exception):
 
 
 async def send_pieces(request: web.Request, response: web.StreamResponse, pieces: ByteStream) -> web.StreamResponse:
-    """Send a streamed response; an error in the middle aborts the connection, so that the caller notices it."""
+    """Send a download; an error in the middle aborts the connection, so that the caller notices it."""
     async with aclosing(pieces):
-        with request.app[DOWNLOADS].hold(key_of(request)), _aborting(request):
-            await response.prepare(request)
-            if request.method != hdrs.METH_HEAD:
-                await _send_all(request, response, pieces)
-            await _within_limit(request, response.write_eof())
+        with request.app[DOWNLOADS].hold(key_of(request)):
+            return await send_stream(request, response, pieces)
+
+
+async def send_stream(request: web.Request, response: web.StreamResponse, pieces: ByteStream) -> web.StreamResponse:
+    """Send a response as `send_pieces` does; the caller counts it for its API key, and closes the pieces."""
+    with _aborting(request):
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            await _send_all(request, response, pieces)
+        await _within_limit(request, response.write_eof())
     return response
 
 

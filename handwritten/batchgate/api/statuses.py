@@ -25,7 +25,6 @@ from batchgate_api import anthropic, openai
 UnifiedStatus: TypeAlias = Literal[
     "validating", "failed", "in_progress", "finalizing", "cancelling", "canceled", "expired", "completed", "ended"
 ]
-End: TypeAlias = Literal["canceled", "expired", "completed"]
 
 
 class Times(Struct, frozen=True, kw_only=True):
@@ -65,7 +64,7 @@ def openai_status(batch: Batch) -> openai.OpenaiBatchStatus:
         case "canceling":
             return "cancelling"
         case "ended":
-            end = _end(batch)
+            end = batch.end
             return "cancelled" if end == "canceled" else end
         case other:
             assert_never(other)
@@ -81,7 +80,7 @@ def unified_status(batch: Batch) -> UnifiedStatus:
         case "canceling":
             return "cancelling"
         case "ended":
-            return "ended" if batch.dialect == "anthropic" else _end(batch)
+            return "ended" if batch.dialect == "anthropic" else batch.end
         case other:
             assert_never(other)
 
@@ -89,7 +88,7 @@ def unified_status(batch: Batch) -> UnifiedStatus:
 def times(batch: Batch) -> Times:
     """Return when a batch entered each state."""
     ended_at = _seconds(batch.ended_at)
-    end = _end(batch) if batch.status == "ended" else None
+    end = batch.end if batch.status == "ended" else None
     return Times(
         created_at=batch.created_at // MICROSECONDS,
         expires_at=batch.expires_at // MICROSECONDS,
@@ -106,13 +105,6 @@ def times(batch: Batch) -> Times:
 def _running(batch: Batch) -> Literal["in_progress", "finalizing"]:
     counts = batch.counts
     return "finalizing" if counts.total and not counts.processing else "in_progress"
-
-
-def _end(batch: Batch) -> End:
-    """Return why a batch ended: whichever came first, a cancel, its expiry, or its last result."""
-    if batch.cancel_initiated_at is not None and (batch.unfinished_status == "canceled" or not batch.counts.total):
-        return "canceled"
-    return "expired" if batch.counts.expired else "completed"
 
 
 def _seconds(microseconds: int | None) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import glob
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from batchgate.blobs.error_translation import translate_errors, translate_read_e
 from batchgate.blobs.object_store import ObjectStoreBlobs, ObjectStoreWriter
 from batchgate.engine.model.errors import DamagedBlob
 from batchgate.engine.ports.blobs import ByteStream
+from batchgate.engine.support.cancellation import shielded
 
 WRITE_BUFFER: Final = 1024 * 1024
 READ_SIZE: Final = 1024 * 1024
@@ -43,15 +44,22 @@ class FolderBlobs(ObjectStoreBlobs):
     async def stream(
         self, name: str, offset: int = 0, length: int | None = None, *, for_caller: bool = False
     ) -> ByteStream:
-        """Read a blob, or a range of it, in pieces."""
+        """Read a blob, or a range of it, in pieces; a blob that is deleted meanwhile is read to its end.
+
+        obstore would read 8 KB at a time, which takes ten times as much processor time.
+        """
         if length == 0:
             return
-        missing = length
-        with translate_read_errors(name):
-            found = await obstore.get_async(self._store, name, options=_range_options(offset, length))
-            async for piece in found.stream(min_chunk_size=CALLER_READ_SIZE if for_caller else READ_SIZE):
-                missing = None if missing is None else missing - len(piece)
-                yield bytes(piece)
+        missing, size = length, CALLER_READ_SIZE if for_caller else READ_SIZE
+        with translate_read_errors(name), ExitStack() as opened:
+            file = await shielded(asyncio.to_thread(_open, self.local_path(name), opened))
+            while missing is None or missing:
+                wanted = size if missing is None else min(size, missing)
+                piece = await shielded(asyncio.to_thread(os.pread, file, wanted, offset))
+                if not piece:
+                    break
+                offset, missing = offset + len(piece), None if missing is None else missing - len(piece)
+                yield piece
         if missing:
             raise DamagedBlob(f"{name}: {missing} bytes are missing")
 
@@ -84,16 +92,18 @@ class FolderWriter(ObjectStoreWriter):
         """Do nothing: obstore deletes its staged file when the writer is dropped."""
 
 
-def _range_options(offset: int, length: int | None) -> obstore.GetOptions:
-    if length is not None:
-        return {"range": (offset, offset + length)}
-    return {"range": {"offset": offset}} if offset else {}
+def _open(path: Path, opened: ExitStack) -> int:
+    """Return the descriptor of a file to read; ``opened`` closes it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    opened.callback(os.close, descriptor)
+    return descriptor
 
 
 def _remove_staged(path: Path) -> None:
     """Delete the files that obstore staged for a blob as ``name#1``, and the folder if it is empty."""
-    for staged in path.parent.glob(f"{glob.escape(path.name)}#*"):
-        staged.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):  # a delete of another blob of the folder may have removed it
+        for staged in path.parent.glob(f"{glob.escape(path.name)}#*"):
+            staged.unlink(missing_ok=True)
     with suppress(OSError):
         path.parent.rmdir()
 

@@ -11,8 +11,9 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from batchgate import __version__
+from batchgate.account_settings import AccountSettings
 from batchgate.blobs import blob_location
-from batchgate.settings import AccountSettings, Settings
+from batchgate.settings import Settings
 
 NO_ACCOUNT: Final = """\
 none configured. Set ANTHROPIC_API_KEY, OPENAI_API_KEY, OLLAMA_HOST or VLLM_BASE_URL,

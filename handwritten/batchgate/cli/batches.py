@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import click
 
 from batchgate.cli.connection import Connection, connected
-from batchgate.cli.gateway_client import GatewayClient
+from batchgate.cli.failures import CommandFailed
 from batchgate.cli.rendering import details, heading, print_json, table_row
+from batchgate.cli.run_report import failure_table
 from batchgate.cli.terminal_text import say
 from batchgate.cli.waiting import STANDARD_OUTPUT, write_results
-from batchgate_api.anthropic import MessageBatch, MessageBatchPage
+from batchgate.engine.model.batch import BatchStatus
 
 LARGEST_PAGE: Final = 1000
+LARGEST_LIST: Final = 10**9
+"""Batches of a list without a limit."""
 PAGE: Final = 100
-"""Batches per call when all are listed."""
+"""Batches per call."""
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the JSON of the API.")
 
@@ -28,10 +32,30 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the
 )
 @click.option("--all", "everything", is_flag=True, help="List all batches; ignores --limit.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one batch a line.")
+@click.option("--name", help="Only batches with this name.")
+@click.option("--status", type=click.Choice(get_args(BatchStatus)), help="Only batches with this status.")
+@click.option("--model", help="Only batches whose requests all have this model.")
+@click.option("--account", metavar="NAME", help="Only batches with requests for this account or provider.")
+@click.option("--created-after", metavar="TIME", help="Only batches from this time on, such as 2026-10-21T07:28:00Z.")
+@click.option("--created-before", metavar="TIME", help="Only batches from before this time.")
 @connected
-def list_command(connection: Connection, limit: int, *, everything: bool, as_json: bool) -> None:
-    """List batches, newest first."""
-    asyncio.run(_list(connection, limit=None if everything else limit, as_json=as_json))
+def list_command(
+    connection: Connection,
+    limit: int,
+    *,
+    everything: bool,
+    as_json: bool,
+    name: str | None,
+    status: str | None,
+    model: str | None,
+    account: str | None,
+    created_after: str | None,
+    created_before: str | None,
+) -> None:
+    """List batches of every API, newest first, with counts that are updated as results arrive."""
+    filters = {"name": name, "status": status, "model": model, "account": account}
+    filters |= {"created_after": created_after, "created_before": created_before}
+    asyncio.run(_list(connection, LARGEST_LIST if everything else limit, filters, as_json=as_json))
 
 
 @click.command("show")
@@ -39,7 +63,7 @@ def list_command(connection: Connection, limit: int, *, everything: bool, as_jso
 @as_json_option
 @connected
 def show_command(connection: Connection, batch_id: str, *, as_json: bool) -> None:
-    """Show the status, the counts and the times of the batch ID."""
+    """Show the status, the counts and the times of the batch ID, and why requests failed."""
     asyncio.run(_show(connection, batch_id, as_json=as_json))
 
 
@@ -60,33 +84,36 @@ def cancel_command(connection: Connection, batch_id: str, *, as_json: bool) -> N
     default=STANDARD_OUTPUT,
     help="Write the results to this file (stdout). The file appears when it is complete.",
 )
+@click.option("--failed", "failed_only", is_flag=True, help="Only the requests that did not succeed.")
+@click.option("--merged", is_flag=True, help="Include the results of its retries: of each request, the best or latest.")
 @connected
-def results_command(connection: Connection, batch_id: str, output: Path) -> None:
-    """Download the results of the ended batch ID as JSONL, in the order of submission."""
-    asyncio.run(_results(connection, batch_id, output))
+def results_command(connection: Connection, batch_id: str, output: Path, *, failed_only: bool, merged: bool) -> None:
+    """Download the results of the ended batch ID as JSONL, in the order of submission.
+
+    They have the format of the API that created the batch.
+    """
+    asyncio.run(_results(connection, batch_id, output, failed_only=failed_only, merged=merged))
 
 
-async def _list(connection: Connection, *, limit: int | None, as_json: bool) -> None:
+async def _list(connection: Connection, limit: int, filters: Mapping[str, str | None], *, as_json: bool) -> None:
+    """Print batches; a page may be short although there are more, so pages are read until there are enough."""
     async with connection.client() as client:
-        page = await client.page(limit=limit or PAGE)
+        page = await client.page(limit=min(limit, PAGE), filters=filters)
+        if not page.data and page.next is None:
+            say("No batch matches the filters." if any(filters.values()) else "There are no batches.", err=True)
+            return
         if not as_json:
             say(heading())
-        await _print(client, page, as_json=as_json)
-        while limit is None and page.has_more:
-            page = await client.page(limit=PAGE, after=page.last_id)
-            await _print(client, page, as_json=as_json)
-
-
-async def _print(client: GatewayClient, page: MessageBatchPage, *, as_json: bool) -> None:
-    for batch in page.data:
-        if as_json:
-            print_json(batch)
-        else:
-            say(table_row(batch, paused=await _is_paused(client, batch)))
-
-
-async def _is_paused(client: GatewayClient, batch: MessageBatch) -> bool:
-    return batch.processing_status != "ended" and (await client.progress(batch.id)).paused is not None
+        while True:
+            for batch in page.data:
+                if as_json:
+                    print_json(batch)
+                else:
+                    say(table_row(batch))
+            limit -= len(page.data)
+            if page.next is None or limit <= 0:
+                return
+            page = await client.page(limit=min(limit, PAGE), after=page.next, filters=filters)
 
 
 async def _show(connection: Connection, batch_id: str, *, as_json: bool) -> None:
@@ -95,8 +122,13 @@ async def _show(connection: Connection, batch_id: str, *, as_json: bool) -> None
         if as_json:
             print_json(batch)
             return
-        for line in details(batch, await client.progress(batch_id)):
-            say(line)
+        progress = await client.progress(batch_id)
+    for line in details(batch, progress):
+        say(line)
+    if progress.failures:
+        say("")
+    for line in failure_table(progress.failures):
+        say(line)
 
 
 async def _cancel(connection: Connection, batch_id: str, *, as_json: bool) -> None:
@@ -110,6 +142,10 @@ async def _cancel(connection: Connection, batch_id: str, *, as_json: bool) -> No
         say(f"{batch.id} is canceling: requests in flight may still finish.")
 
 
-async def _results(connection: Connection, batch_id: str, output: Path) -> None:
+async def _results(connection: Connection, batch_id: str, output: Path, *, failed_only: bool, merged: bool) -> None:
     async with connection.client() as client:
-        await write_results(client, batch_id, output)
+        progress = await client.progress(batch_id)
+        if progress.status not in {"ended", "failed"}:
+            wait = connection.command("wait", batch_id, "--output", "FILE")
+            raise CommandFailed(f"{batch_id} is {progress.status}: it has results once it has ended. To wait: {wait}")
+        await write_results(client, batch_id, output, failed_only=failed_only, merged=merged)

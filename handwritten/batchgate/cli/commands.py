@@ -22,9 +22,18 @@ COMMANDS: Final = {
     "submit": ("batchgate.cli.submit", "Submit a file as a batch; --wait waits for its results."),
     "list": ("batchgate.cli.batches", "List batches, newest first."),
     "show": ("batchgate.cli.batches", "Show one batch."),
+    "wait": ("batchgate.cli.wait", "Wait until a batch has ended; its exit status says how."),
     "cancel": ("batchgate.cli.batches", "Cancel a batch; finished requests keep their results."),
+    "pause": ("batchgate.cli.control", "Pause a batch; requests in flight finish."),
+    "resume": ("batchgate.cli.control", "Resume a paused batch."),
+    "deadline": ("batchgate.cli.control", "Extend or shorten the time that a batch has."),
+    "budget": ("batchgate.cli.control", "Change what a batch may cost."),
+    "priority": ("batchgate.cli.control", "Give a batch a larger or smaller share of your calls."),
+    "timeline": ("batchgate.cli.control", "Show who changed a running batch, what, and when."),
+    "retry": ("batchgate.cli.retry", "Create a batch of the requests of an ended batch that did not succeed."),
     "secrets": ("batchgate.cli.secrets", "Store provider keys in the database, encrypted."),
     "results": ("batchgate.cli.batches", "Download the results of an ended batch."),
+    "webhooks": ("batchgate.cli.webhooks", "Manage URLs that get signed events of batches."),
     "workspaces": ("batchgate.cli.workspaces", "Manage workspaces (tenants)."),
     "keys": ("batchgate.cli.keys", "Manage the API keys of callers."),
 }
@@ -63,6 +72,7 @@ def main() -> None:
     """Batchgate gives every LLM provider a durable batch API.
 
     Start with `batchgate demo`, which needs no key. `batchgate serve` starts the gateway; point the Anthropic SDK
-    at /anthropic and the OpenAI SDK at /openai/v1. `submit`, `list`, `show`, `cancel` and `results`
-    do the same from a shell.
+    at /anthropic and the OpenAI SDK at /openai/v1. `submit`, `list`, `show`, `wait`, `cancel` and
+    `results` do the same from a shell; `pause`, `resume`, `deadline`, `priority` and `retry` are
+    Batchgate's own.
     """

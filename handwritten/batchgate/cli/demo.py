@@ -1,4 +1,4 @@
-"""``batchgate demo``: runs a batch on a temporary gateway with a simulated model, from submission to results."""
+"""``batchgate demo``: runs a batch on a temporary gateway with a simulated provider, from submission to results."""
 
 from __future__ import annotations
 
@@ -12,21 +12,33 @@ from typing import Final
 
 import click
 import msgspec
+from aiohttp import web
+from msgspec import structs
 
 from batchgate import __version__
+from batchgate.account_settings import AccountSettings, PriceSettings
 from batchgate.cli.failures import INTERRUPTED_STATUS
 from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.log_output import log_to_stderr
-from batchgate.cli.rendering import outcome
+from batchgate.cli.rendering import cost_text, job_text, lane_text, outcome
 from batchgate.cli.terminal_text import say
 from batchgate.cli.umask import restrict_umask
 from batchgate.cli.waiting import wait_until_ended, write_results
+from batchgate.providers.simulator.batches.app import SimulatedBatches
+from batchgate.providers.simulator.server import build_simulator_app
 from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.server import serve
-from batchgate.settings import AccountSettings, Settings
+from batchgate.settings import Settings
 from batchgate_api.anthropic import MessageBatchIndividualResponse, SucceededResult
+from batchgate_api.gateway import BatchProgress
 
-MODEL: Final = SimulatorSettings(latency=0.4, jitter=0.5, rate_limit_rate=0.1, retry_after=0.2)
+LATENCY: Final = SimulatorSettings(latency=0.4, jitter=0.5)
+BATCH_API: Final = SimulatedBatches(speed=20)
+PRICE: Final = PriceSettings(input=1, output=5)
+MANY_FROM: Final = "large-model"
+"""The model of most requests, which travel in a job of the provider's batch API."""
+FEW_FROM: Final = "small-model"
+"""The model of too few requests for a job."""
 SHUTDOWN_TIMEOUT: Final = 2.0  # seconds
 RESULTS_SHOWN: Final = 3
 
@@ -61,7 +73,9 @@ class _Message(msgspec.Struct):
 @click.option("--keep", is_flag=True, help="Keep the gateway running after the batch, until Ctrl-C.")
 @click.pass_context
 def demo_command(context: click.Context, requests: int, port: int, data_dir: str | None, *, keep: bool) -> None:
-    """Start a gateway on this machine and run a batch on a simulated model; no key is needed.
+    """Start a gateway on this machine and run a batch on a simulated provider; no key is needed.
+
+    The provider has a batch API at half the price. Most requests travel in a job of it, the others are called directly.
 
     The demo reads none of your settings and leaves no files behind.
     """
@@ -72,7 +86,6 @@ def demo_command(context: click.Context, requests: int, port: int, data_dir: str
             port=port,
             data_dir=data_dir or str(Path(folder, "data")),
             shutdown_timeout=SHUTDOWN_TIMEOUT,
-            accounts={"simulator": AccountSettings(provider="simulator", simulator=MODEL)},
         )
         finished = asyncio.run(_demonstrate(settings, requests, Path(folder, "results.jsonl"), keep=keep))
     if not finished:
@@ -81,7 +94,7 @@ def demo_command(context: click.Context, requests: int, port: int, data_dir: str
 
 async def _demonstrate(settings: Settings, requests: int, results: Path, *, keep: bool) -> bool:
     """Run the batch on the gateway; False if a signal stopped the gateway before the batch had ended."""
-    async with _gateway(settings) as (url, serving):
+    async with _provider() as provider, _gateway(_with_account(settings, provider, requests)) as (url, serving):
         demo = asyncio.create_task(_run_batch(url, requests, results))
         await asyncio.wait({demo, serving}, return_when=asyncio.FIRST_COMPLETED)
         if not demo.done():
@@ -94,6 +107,35 @@ async def _demonstrate(settings: Settings, requests: int, results: Path, *, keep
             say(f"The gateway is still running at {url}; stop it with Ctrl-C.")
             await serving
     return True
+
+
+def _with_account(settings: Settings, provider: str, requests: int) -> Settings:
+    """Return settings with an account of the simulated provider, whose jobs begin at the larger part of the batch."""
+    account = AccountSettings(
+        provider="openai",
+        base_url=f"{provider}/openai/v1",
+        lane="auto",
+        native_min_requests=requests - _few(requests),
+        prices={"*": PRICE},
+    )
+    return structs.replace(settings, accounts={"simulator": account})
+
+
+def _few(requests: int) -> int:
+    """Return how many of the requests are for another model than the most."""
+    return requests // 4
+
+
+@asynccontextmanager
+async def _provider() -> AsyncIterator[str]:
+    """Run the simulated provider on a free port; yields its URL."""
+    runner = web.AppRunner(build_simulator_app(LATENCY, BATCH_API), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 @asynccontextmanager
@@ -114,17 +156,28 @@ async def _gateway(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[
 
 
 async def _run_batch(url: str, requests: int, results: Path) -> None:
-    say(f"Batchgate {__version__} listens on {url}, with a simulated model that refuses every tenth call (429).")
+    say(f"Batchgate {__version__} listens on {url}, with a simulated provider whose batch API costs half the price.")
     async with GatewayClient(url) as client:
         batch = await client.create(_questions(requests))
         say(f"Submitted {requests} requests as {batch.id}")
         progress = await wait_until_ended(client, batch.id)
         await write_results(client, batch.id, results)
-    say(f"Ended: {outcome(progress)}. The first results:")
+    say(f"Ended: {outcome(progress)}.")
+    for fact in _lanes(progress):
+        say(f"  {fact}")
+    say("The first results:")
     with results.open("rb") as file:
         for line in islice(file, RESULTS_SHOWN):
             say(f"  {_result_text(line)}")
     say(CLOSING)
+
+
+def _lanes(progress: BatchProgress) -> Iterator[str]:
+    """Return which lanes the batch took, one fact a line."""
+    yield from (f"Lane  {lane_text(part)}" for part in progress.lanes)
+    yield from (f"Job   {job_text(job)}" for job in progress.jobs)
+    if cost := cost_text(progress):
+        yield f"Cost  {cost}"
 
 
 async def _questions(count: int) -> AsyncIterator[bytes]:
@@ -139,7 +192,8 @@ async def _questions(count: int) -> AsyncIterator[bytes]:
 def _requests(count: int) -> Iterator[dict[str, object]]:
     for number in range(1, count + 1):
         question = {"role": "user", "content": f"What is {number} times {number + 1}?"}
-        params = {"model": "simulated-model", "max_tokens": 100, "messages": [question]}
+        model = FEW_FROM if number > count - _few(count) else MANY_FROM
+        params = {"model": model, "max_tokens": 100, "messages": [question]}
         yield {"custom_id": f"question-{number:04}", "params": params}
 
 

@@ -14,10 +14,23 @@ import msgspec
 from yarl import URL
 
 from batchgate.cli.failures import ConnectionBroken, GatewayRefused, GatewayUnreachable, SubmissionRefused
-from batchgate_api.anthropic import MessageBatch, MessageBatchPage
-from batchgate_api.gateway import BatchProgress, GatewayError
+from batchgate_api.anthropic import MessageBatch
+from batchgate_api.gateway import (
+    BatchControls,
+    BatchProgress,
+    BatchSummary,
+    BatchSummaryList,
+    BatchTimeline,
+    ChangeBudget,
+    GatewayError,
+    MoveDeadline,
+    Priority,
+    RetryBatch,
+    SetPriority,
+)
 
 T = TypeVar("T")
+JSON: Final = {"content-type": "application/json"}
 
 BATCHES: Final = "/v1/messages/batches"
 PIECE: Final = 256 * 1024
@@ -47,24 +60,29 @@ class GatewayClient:
         await self._session.close()
 
     async def create(
-        self, body: AsyncIterator[bytes], *, account: str | None = None, lane: str | None = None
+        self,
+        body: AsyncIterator[bytes],
+        asked: Mapping[str, str | None] | None = None,
     ) -> MessageBatch:
-        """Create a batch on an account and in a lane, streaming the request body.
+        """Create a batch, streaming the request body; ``asked``: headers that say how it runs.
 
         Raises `SubmissionRefused` if the body raises it; the gateway then stores nothing.
         """
-        asked = {"x-model-provider": account, "batchgate-lane": lane}
-        headers = {"content-type": "application/json"} | {name: value for name, value in asked.items() if value}
+        given = {header: value for header, value in (asked or {}).items() if value}
+        headers = JSON | given
         return await self.ask("POST", BATCHES, MessageBatch, headers=headers, body=body)
 
     async def find(self, batch_id: str) -> MessageBatch:
         """Read a batch."""
         return await self.ask("GET", f"{BATCHES}/{encoded(batch_id)}", MessageBatch)
 
-    async def page(self, *, limit: int, after: str | None = None) -> MessageBatchPage:
-        """Read a page of batches, newest first, starting after the batch ``after``."""
-        query = {"limit": str(limit)} | ({} if after is None else {"after_id": after})
-        return await self.ask("GET", BATCHES, MessageBatchPage, query=query)
+    async def page(
+        self, *, limit: int, after: str | None = None, filters: Mapping[str, str | None] | None = None
+    ) -> BatchSummaryList:
+        """Read a page of batches of every API, newest first, starting after the batch ``after``."""
+        asked = {"limit": str(limit), "after": after, **(filters or {})}
+        query = {name: value for name, value in asked.items() if value is not None}
+        return await self.ask("GET", "/api/batches", BatchSummaryList, query=query)
 
     async def cancel(self, batch_id: str) -> MessageBatch:
         """Cancel a batch."""
@@ -74,11 +92,51 @@ class GatewayClient:
         """Read the counts of a batch."""
         return await self.ask("GET", f"/api/batches/{encoded(batch_id)}/progress", BatchProgress)
 
-    async def results(self, batch_id: str) -> AsyncGenerator[bytes, None]:
-        """Download the results of an ended batch in pieces; a piece may end inside a line."""
-        async with self._call("GET", f"{BATCHES}/{encoded(batch_id)}/results") as response:
+    async def pause(self, batch_id: str, *, reason: str | None = None) -> BatchControls:
+        """Pause a batch."""
+        query = {} if reason is None else {"reason": reason}
+        return await self.ask("POST", f"/api/batches/{encoded(batch_id)}/pause", BatchControls, query=query)
+
+    async def resume(self, batch_id: str) -> BatchControls:
+        """Resume a batch."""
+        return await self.ask("POST", f"/api/batches/{encoded(batch_id)}/resume", BatchControls)
+
+    async def move_deadline(self, batch_id: str, expires_at: str) -> BatchControls:
+        """Let a batch expire at another time."""
+        path = f"/api/batches/{encoded(batch_id)}/deadline"
+        return await self.send("PUT", path, MoveDeadline(expires_at=expires_at), BatchControls)
+
+    async def set_priority(self, batch_id: str, priority: Priority) -> BatchControls:
+        """Give a batch another priority."""
+        path = f"/api/batches/{encoded(batch_id)}/priority"
+        return await self.send("PUT", path, SetPriority(priority=priority), BatchControls)
+
+    async def retry(self, batch_id: str, retry: RetryBatch) -> BatchSummary:
+        """Create a batch of requests of an ended batch."""
+        return await self.send("POST", f"/api/batches/{encoded(batch_id)}/retry", retry, BatchSummary)
+
+    async def change_budget(self, batch_id: str, budget_usd: float | None) -> BatchControls:
+        """Let a batch cost more or less before it is paused; None for any amount."""
+        path = f"/api/batches/{encoded(batch_id)}/budget"
+        return await self.send("PUT", path, ChangeBudget(budget_usd=budget_usd), BatchControls)
+
+    async def timeline(self, batch_id: str) -> BatchTimeline:
+        """Read what was done to a batch."""
+        return await self.ask("GET", f"/api/batches/{encoded(batch_id)}/timeline", BatchTimeline)
+
+    async def results(self, batch_id: str, *, merged: bool = False) -> AsyncGenerator[bytes, None]:
+        """Download the results so far, in the batch's own dialect, in pieces; a piece may end inside a line.
+
+        With ``merged``, those of its retries are included.
+        """
+        query = {"merged": "true"} if merged else None
+        async with self._call("GET", f"/api/batches/{encoded(batch_id)}/results", query=query) as response:
             async for piece in response.content.iter_chunked(PIECE):
                 yield piece
+
+    async def send(self, method: str, path: str, body: msgspec.Struct, answer: type[T]) -> T:
+        """Call an operation with a JSON body and decode its JSON answer."""
+        return await self.ask(method, path, answer, headers=JSON, body=msgspec.json.encode(body))
 
     async def ask(
         self,

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import click
 import msgspec
 
+from batchgate.cli.forecast_text import forecast_text, misses_text, span_text
+from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR, format_dollars
 from batchgate_api.anthropic import MessageBatch, RequestCounts
-from batchgate_api.gateway import BatchProgress, BatchRefusal, NativeJob
+from batchgate_api.gateway import (
+    BatchPause,
+    BatchProgress,
+    BatchRefusal,
+    BatchSummary,
+    BatchTokens,
+    LanePart,
+    LimitReason,
+    ModelConcurrency,
+    NativeJob,
+)
 
-HEADINGS: Final = ("ID", "STATUS", "CREATED", "REQUESTS")
+HEADINGS: Final = ("ID", "STATUS", "CREATED", "MODEL", "NAME", "DONE", "COST", "TIME", "REQUESTS")
 ID_WIDTH: Final = 34
 """The width of the gateway's ids, so that the columns of all pages align."""
 STATUS_WIDTH: Final = len("in_progress")
 TIME_WIDTH: Final = len("2026-01-01 00:00:00Z")
+MODEL_WIDTH: Final = 20
+NAME_WIDTH: Final = 20
+"""Longer models and names are cut."""
+DONE_WIDTH: Final = len("10000/10000")
+COST_WIDTH: Final = len("$1,000.00")
+SPAN_WIDTH: Final = len("23 h 59 min left")
+LIMIT_REASONS: Final[Mapping[LimitReason, str]] = {
+    "paused": "paused",
+    "refused": "the provider has refused calls",
+    "rate": "calls wait for the rate limit",
+    "shared": "other workers may use the rest",
+}
 VALIDATION_FAILED = "validation failed, nothing was sent; GET /openai/v1/batches/ID lists each wrong line"
 
 
@@ -35,22 +59,37 @@ def heading() -> str:
     return _row(HEADINGS)
 
 
-def table_row(batch: MessageBatch, *, paused: bool) -> str:
+def table_row(batch: BatchSummary) -> str:
     """Return the line of a batch in the table; ``show`` prints why it is paused."""
-    counts = counted(batch.request_counts) + (" (paused)" if paused else "")
-    return _row((batch.id, batch.processing_status, moment(batch.created_at), counts))
+    counts = outcome(batch) + (" (paused)" if batch.paused else "")
+    done = f"{batch.total - _open(batch)}/{batch.total}"
+    spent = batch.spent.direct_usd + batch.spent.native_usd
+    cost = f"${spent:,.2f}" if spent else "-"
+    model, name = cut(batch.model or "-", MODEL_WIDTH), cut(batch.name or "-", NAME_WIDTH)
+    start = (batch.id, batch.status, moment(batch.created_at), model, name)
+    return _row((*start, done, cost, span_text(batch) or "-", counts))
 
 
 def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
     """Return the facts about a batch, one a line."""
     facts: tuple[tuple[str, str | None], ...] = (
         ("Batch", batch.id),
+        ("Name", progress.name),
+        ("Retries", progress.parent),
         ("Status", progress.status),
         ("Failed", VALIDATION_FAILED if progress.status == "failed" else None),
+        ("Priority", None if progress.priority == "normal" else progress.priority),
         ("Requests", f"{progress.total}: {outcome(progress)}"),
-        ("Waiting", None if progress.paused is None else progress.paused.reason),
+        ("Waiting", None if progress.paused is None else pause_text(progress.paused)),
         ("Refused", None if progress.last_refusal is None else _refusal(progress.last_refusal)),
-        *(("Job", _job(job)) for job in progress.jobs),
+        *(("Calls", calls_text(model)) for model in progress.concurrency),
+        *(("Lane", lane_text(part)) for part in progress.lanes),
+        *(("Job", job_text(job)) for job in progress.jobs),
+        ("Forecast", None if progress.forecast is None else forecast_text(progress.forecast)),
+        ("Misses", None if progress.forecast is None else misses_text(progress.forecast)),
+        ("Tokens", tokens_text(progress.tokens)),
+        ("Cost", cost_text(progress)),
+        ("Budget", None if progress.budget_usd is None else dollars(progress.budget_usd)),
         ("Created", moment(batch.created_at)),
         ("Expires", None if batch.ended_at else moment(batch.expires_at)),
         ("Canceled", batch.cancel_initiated_at and moment(batch.cancel_initiated_at)),
@@ -61,6 +100,14 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
     return (f"{name:<10}{text}" for name, text in facts if text)
 
 
+def pause_text(pause: BatchPause) -> str:
+    """Return why the requests of a batch wait, and who has paused it."""
+    if pause.code != "requested":
+        return pause.reason
+    by = "" if pause.by is None else f" by {pause.by}"
+    return f"paused{by} since {moment(pause.since)}: {pause.reason}"
+
+
 def _refusal(refusal: BatchRefusal) -> str:
     """Return the latest error after which a request waits for another call."""
     status = "" if refusal.status is None else f" ({refusal.status})"
@@ -68,7 +115,23 @@ def _refusal(refusal: BatchRefusal) -> str:
     return f"{moment(refusal.at)} {where}: {refusal.code}{status}: {refusal.message}"
 
 
-def _job(job: NativeJob) -> str:
+def calls_text(model: ModelConcurrency) -> str:
+    """Return how many calls to a model are in flight, how many may be, and why not more."""
+    bound = f"{model.in_flight} in flight, at most {model.limit}"
+    reason = "" if model.reason is None else f" of {model.maximum}: {LIMIT_REASONS[model.reason]}"
+    return f"model {model.model!r} of account {model.account!r}: {bound}{reason}"
+
+
+def lane_text(part: LanePart) -> str:
+    """Return which lane some requests took, and why."""
+    model = "" if part.model is None else f" for model {part.model!r}"
+    account = "" if part.account is None else f" of account {part.account!r}"
+    lane = "in no lane" if part.lane == "none" else part.lane
+    reason = part.reason.removeprefix("lane: ")  # where an error begins with the field that is wrong
+    return f"{requests(part.requests)}{model}{account}: {lane}, {reason}"
+
+
+def job_text(job: NativeJob) -> str:
     """Return how far a job of a provider's batch API is."""
     state = f"{job.state}, {job.answered} of {job.requests} requests answered"
     status = "" if job.upstream_status is None else f" ({job.upstream_status})"
@@ -77,18 +140,59 @@ def _job(job: NativeJob) -> str:
     return f"model {job.model!r} of account {job.account!r}: {state}{upstream}{reason}"
 
 
-def outcome(progress: BatchProgress) -> str:
+def cost_text(progress: BatchProgress) -> str | None:
+    """Return what a batch has cost; nothing if no price is known and no job could have saved anything."""
+    spent = progress.spent
+    parts = [f"{dollars(spent.direct_usd + spent.native_usd)}"] if spent.direct_usd or spent.native_usd else []
+    if spent.native_usd:
+        parts.append(f"{dollars(spent.native_usd)} of it in jobs")
+        parts.append(f"{dollars(spent.saved_usd)} saved by them")
+    if progress.paid_twice:
+        parts.append(f"{requests(progress.paid_twice)} paid twice")
+    if spent.unpriced and (parts or progress.jobs):
+        parts.append(f"{spent.unpriced} answers not counted, as their price is unknown")
+    if progress.forecast is not None and progress.forecast.total_usd is not None:
+        parts.append(f"about {dollars(progress.forecast.total_usd)} at the end")
+    return ", ".join(parts) or None
+
+
+def tokens_text(tokens: BatchTokens) -> str | None:
+    """Return the tokens of the responses so far; nothing if no response has any."""
+    return f"{tokens.input:,} in, {tokens.output:,} out" if tokens.input or tokens.output else None
+
+
+def requests(number: int) -> str:
+    """Return a number of requests."""
+    return "1 request" if number == 1 else f"{number:,} requests"
+
+
+def dollars(amount: float) -> str:
+    """Return an amount in US dollars, with cents and more digits only if they are needed."""
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{format_dollars(round(abs(amount) * NANODOLLARS_PER_DOLLAR))}"
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text of at most ``width`` characters."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def outcome(progress: BatchProgress | BatchSummary) -> str:
     """Return the counts of a batch by status."""
-    ended = (progress.succeeded, progress.errored, progress.canceled, progress.expired)
     return counted(
         RequestCounts(
-            processing=progress.total - sum(ended),
+            processing=_open(progress),
             succeeded=progress.succeeded,
             errored=progress.errored,
             canceled=progress.canceled,
             expired=progress.expired,
         )
     )
+
+
+def _open(progress: BatchProgress | BatchSummary) -> int:
+    """Count the requests without a result."""
+    return progress.total - progress.succeeded - progress.errored - progress.canceled - progress.expired
 
 
 def counted(counts: RequestCounts) -> str:
@@ -102,5 +206,7 @@ def moment(timestamp: str) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    batch_id, status, created, requests = cells
-    return f"{batch_id:<{ID_WIDTH}}  {status:<{STATUS_WIDTH}}  {created:<{TIME_WIDTH}}  {requests}"
+    batch_id, status, created, model, name, done, cost, span, requests = cells
+    start = f"{batch_id:<{ID_WIDTH}}  {status:<{STATUS_WIDTH}}  {created:<{TIME_WIDTH}}"
+    end = f"{done:>{DONE_WIDTH}}  {cost:>{COST_WIDTH}}  {span:<{SPAN_WIDTH}}  {requests}"
+    return f"{start}  {model:<{MODEL_WIDTH}}  {name:<{NAME_WIDTH}}  {end}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Sequence
 from typing import Final
@@ -118,7 +119,9 @@ async def _serve(settings: SimulatorSettings, batches: SimulatedBatches | None, 
         try:
             await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
         except OSError as error:
-            raise ConfigurationError("--host, --port", f"an address to listen on: {error}") from error
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            expected = f"an address to listen on; {host}:{port} cannot be used: {reason}"
+            raise ConfigurationError("--host, --port", expected) from error
         _announce(host, runner.addresses[0][1], PROVIDERS if batches else ())
         await stop.wait()
     finally:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, Final, get_args
 
 import click
 
 from batchgate.cli.connection import Connection, connected, header_value
-from batchgate.cli.failures import INCOMPLETE_STATUS, INTERRUPTED_STATUS, CommandFailed, ConnectionBroken
-from batchgate.cli.rendering import outcome
+from batchgate.cli.failures import CommandFailed, ConnectionBroken
 from batchgate.cli.submission import create_body, read_pieces
 from batchgate.cli.terminal_text import say
-from batchgate.cli.waiting import STANDARD_OUTPUT, wait_until_ended, write_results
+from batchgate.cli.wait import check_output, finish
+from batchgate.cli.waiting import STANDARD_OUTPUT
+from batchgate.engine.model.fail_fast import MAX_FAIL_FAST
 from batchgate.engine.model.lane import Lane
-from batchgate_api.gateway import BatchProgress
+from batchgate.engine.model.priority import Priority
 
 RESULTS_SUFFIX: Final = ".results.jsonl"
 
@@ -35,6 +37,28 @@ RESULTS_SUFFIX: Final = ".results.jsonl"
     help="Call each request (direct), use the provider's batch API (native), or what is cheaper and fits (auto); "
     "without it, the account decides.",
 )
+@click.option("--name", callback=header_value, help="Give the batch a name, to find it again.")
+@click.option(
+    "--priority",
+    type=click.Choice(get_args(Priority)),
+    help="Which share of your calls it gets beside your other batches (normal).",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="USD",
+    help="Pause the batch once its answers have cost so much, in US dollars.",
+)
+@click.option(
+    "--fail-fast",
+    type=click.IntRange(0, MAX_FAIL_FAST),
+    metavar="N",
+    help="Pause the batch once its first N results for one model are the same permanent error; 0 for never "
+    "(without it, the gateway decides).",
+)
+@click.option(
+    "--webhook", metavar="URL", callback=header_value, help="Send the events of this batch to an https URL, signed."
+)
 @connected
 @click.pass_context
 def submit_command(
@@ -46,6 +70,11 @@ def submit_command(
     output: Path | None,
     account: str | None,
     lane: str | None,
+    name: str | None,
+    priority: str | None,
+    budget: float | None,
+    fail_fast: int | None,
+    webhook: str | None,
 ) -> None:
     """Submit FILE as a batch and print its id.
 
@@ -56,61 +85,31 @@ def submit_command(
     """
     if output is not None and not wait:
         raise click.UsageError("--output needs --wait; without it, `batchgate results ID` writes the results.")
-    target = _check_output(output or _default_output(file.name)) if wait else None
-    batch_id = asyncio.run(_submit(connection, file.fileno(), account, lane))
+    target = check_output(output or _default_output(file.name)) if wait else None
+    asked = {
+        "x-model-provider": account,
+        "batchgate-lane": lane,
+        "batchgate-name": name,
+        "batchgate-priority": priority,
+        "batchgate-budget-usd": None if budget is None else str(budget),
+        "batchgate-fail-fast": None if fail_fast is None else str(fail_fast),
+        "batchgate-webhook-url": webhook,
+    }
+    batch_id = asyncio.run(_submit(connection, file.fileno(), asked))
     say(batch_id, err=target == STANDARD_OUTPUT)
     if target is not None:
-        progress = _finish(context, connection, batch_id, target)
-        _report(context, progress, target)
+        finish(context, connection, batch_id, target)
 
 
-async def _submit(connection: Connection, descriptor: int, account: str | None, lane: str | None) -> str:
+async def _submit(connection: Connection, descriptor: int, asked: Mapping[str, str | None]) -> str:
     async with connection.client() as client:
         try:
-            batch = await client.create(create_body(read_pieces(descriptor)), account=account, lane=lane)
+            batch = await client.create(create_body(read_pieces(descriptor)), asked)
         except ConnectionBroken as error:
             check = connection.command("list", "--limit", "1")
             raise CommandFailed(f"{error} The batch may have been created; check with: {check}") from error
     return batch.id
 
 
-def _finish(context: click.Context, connection: Connection, batch_id: str, target: Path) -> BatchProgress:
-    """Wait and write the results; if that stops early, print the command that gets them later."""
-    later = (
-        f"The batch continues on the gateway. Its results, when it has ended: {connection.command('results', batch_id)}"
-    )
-    try:
-        return asyncio.run(_wait_and_write(connection, batch_id, target))
-    except KeyboardInterrupt:
-        say(f"Stopped waiting. {later}", err=True)
-        context.exit(INTERRUPTED_STATUS)
-    except CommandFailed as error:
-        raise CommandFailed(f"{error}\n{later}") from error
-
-
-async def _wait_and_write(connection: Connection, batch_id: str, target: Path) -> BatchProgress:
-    async with connection.client() as client:
-        progress = await wait_until_ended(client, batch_id)
-        await write_results(client, batch_id, target)
-    return progress
-
-
-def _report(context: click.Context, progress: BatchProgress, target: Path) -> None:
-    place = "" if target == STANDARD_OUTPUT else f" Results: {target}"
-    failed = progress.total - progress.succeeded
-    if not failed:
-        say(f"All {progress.total} requests succeeded.{place}", err=True)
-        return
-    say(f"{failed} of {progress.total} requests did not succeed: {outcome(progress)}.{place}", err=True)
-    context.exit(INCOMPLETE_STATUS)
-
-
 def _default_output(name: str) -> Path:
     return STANDARD_OUTPUT if name == "<stdin>" else Path(name).with_suffix(RESULTS_SUFFIX)
-
-
-def _check_output(target: Path) -> Path:
-    """Refuse a missing output folder before any request is paid for."""
-    if target != STANDARD_OUTPUT and not target.parent.is_dir():
-        raise click.UsageError(f"{target}: the folder {target.parent} does not exist.")
-    return target

@@ -27,7 +27,6 @@ T = TypeVar("T")
 WORKSPACES: Final = "/api/workspaces"
 KEYS: Final = "/api/keys"
 PAGE: Final = "1000"
-_JSON: Final = {"content-type": "application/json"}
 
 
 class TenantClient:
@@ -38,7 +37,7 @@ class TenantClient:
 
     async def create_workspace(self, name: str, quotas: QuotaChanges) -> Workspace:
         """Create a workspace."""
-        return await self._send("POST", WORKSPACES, CreateWorkspace(name=name, quotas=quotas), Workspace)
+        return await self._client.send("POST", WORKSPACES, CreateWorkspace(name=name, quotas=quotas), Workspace)
 
     async def workspace(self, name: str) -> Workspace:
         """Read a workspace with its usage."""
@@ -46,7 +45,9 @@ class TenantClient:
 
     async def update_workspace(self, name: str, quotas: QuotaChanges) -> Workspace:
         """Change the quotas of a workspace."""
-        return await self._send("PATCH", f"{WORKSPACES}/{encoded(name)}", UpdateWorkspace(quotas=quotas), Workspace)
+        return await self._client.send(
+            "PATCH", f"{WORKSPACES}/{encoded(name)}", UpdateWorkspace(quotas=quotas), Workspace
+        )
 
     async def archive_workspace(self, name: str) -> ArchivedWorkspace:
         """Archive a workspace."""
@@ -63,7 +64,7 @@ class TenantClient:
 
     async def create_key(self, workspace: str, options: CreateKey) -> CreatedKey:
         """Create a key."""
-        return await self._send("POST", f"{WORKSPACES}/{encoded(workspace)}/keys", options, CreatedKey)
+        return await self._client.send("POST", f"{WORKSPACES}/{encoded(workspace)}/keys", options, CreatedKey)
 
     async def keys(self, workspace: str) -> AsyncIterator[Key]:
         """Read all keys of a workspace, newest first."""
@@ -76,14 +77,13 @@ class TenantClient:
 
     async def rotate_key(self, key_id: str, grace: int) -> CreatedKey:
         """Replace a key."""
-        return await self._send("POST", f"{KEYS}/{encoded(key_id)}/rotate", RotateKey(grace_seconds=grace), CreatedKey)
+        return await self._client.send(
+            "POST", f"{KEYS}/{encoded(key_id)}/rotate", RotateKey(grace_seconds=grace), CreatedKey
+        )
 
     async def revoke_key(self, key_id: str) -> Key:
         """Revoke a key."""
         return await self._client.ask("DELETE", f"{KEYS}/{encoded(key_id)}", Key)
-
-    async def _send(self, method: str, path: str, body: msgspec.Struct, answer: type[T]) -> T:
-        return await self._client.ask(method, path, answer, headers=_JSON, body=msgspec.json.encode(body))
 
 
 def _after(last: str | None) -> dict[str, str]:

@@ -12,7 +12,9 @@ from typing import BinaryIO, Final
 
 import click
 
+from batchgate.cli.failed_lines import failed_lines
 from batchgate.cli.failures import CallFailed, CommandFailed
+from batchgate.cli.forecast_text import short_forecast
 from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.terminal_text import say
 from batchgate_api.gateway import BatchProgress
@@ -32,10 +34,18 @@ async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgres
     reported: str | None = None
     # On stderr, because stdout is for ids and results.
     with click.progressbar(
-        length=progress.total, label="Waiting for results", show_pos=True, width=24, file=sys.stderr
+        length=progress.total,
+        label="Waiting for results",
+        show_pos=True,
+        show_eta=False,  # the gateway knows better, from the time before this command began too
+        item_show_func=_forecast,
+        width=24,
+        file=sys.stderr,
     ) as bar:
         while True:
+            bar.current_item = progress
             bar.update(finished(progress) - bar.pos)
+            bar.render_progress()
             if progress.paused is not None and progress.paused.reason != reported:
                 reported = progress.paused.reason
                 say(f"\nWaiting: {reported}", err=True)
@@ -46,12 +56,17 @@ async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgres
             progress = await _progress(client, batch_id)
 
 
-async def write_results(client: GatewayClient, batch_id: str, target: Path) -> None:
-    """Write the results of an ended batch to stdout, or to a file that appears when it is complete."""
+async def write_results(
+    client: GatewayClient, batch_id: str, target: Path, *, failed_only: bool = False, merged: bool = False
+) -> None:
+    """Write the results of an ended batch to stdout, or to a file that appears when it is complete.
+
+    With ``failed_only``, those of requests that succeeded are left out. With ``merged``, those of retries are included.
+    """
     try:
         with _opened(target) as file:
-            async with aclosing(client.results(batch_id)) as results:
-                async for piece in results:
+            async with aclosing(client.results(batch_id, merged=merged)) as results:
+                async for piece in failed_lines(results) if failed_only else results:
                     file.write(piece)
     except BrokenPipeError:
         raise  # the reader has stopped, as with `| head`: click exits quietly
@@ -62,6 +77,11 @@ async def write_results(client: GatewayClient, batch_id: str, target: Path) -> N
 def finished(progress: BatchProgress) -> int:
     """Count the requests that have a result."""
     return progress.succeeded + progress.errored + progress.canceled + progress.expired
+
+
+def _forecast(progress: BatchProgress | None) -> str | None:
+    """Return the end of the progress bar."""
+    return None if progress is None else short_forecast(progress.forecast)
 
 
 async def _progress(client: GatewayClient, batch_id: str) -> BatchProgress:

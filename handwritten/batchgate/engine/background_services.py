@@ -1,22 +1,28 @@
-"""The background services of a process with a worker: worker, finalizer, file validator and sweeper."""
+"""The background services of a process with a worker: worker, finalizer, file validator, sweeper and others."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 
 from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.executor import Executor
+from batchgate.engine.dispatch.shard_extras import ShardExtras
 from batchgate.engine.dispatch.worker import Worker
 from batchgate.engine.intake.file_validation import FileValidator
+from batchgate.engine.lifecycle.steering_watch import SteeringWatch
 from batchgate.engine.lifecycle.sweeper import Sweeper
+from batchgate.engine.lifecycle.task_cleanup import TaskCleanup
+from batchgate.engine.model.priority import Contenders
 from batchgate.engine.native.job_record import NativeServices
 from batchgate.engine.native.native_jobs import MAX_TRANSFERS, NativeJobs
 from batchgate.engine.native.planner import NativePlanner
 from batchgate.engine.results.finalizer import Finalizer
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support.health_problems import HealthReporter
+from batchgate.engine.webhooks.deliverer import WebhookDeliverer
 
 
 class BackgroundServices:
@@ -26,11 +32,21 @@ class BackgroundServices:
         self._router = needs.router
         self._queue = needs.queue
         self.finalizer = _finalizer(needs, orphan_blobs, report)
-        self.worker = _worker(needs, self.finalizer, report)
+        self.worker = _worker(needs, self.finalizer, orphan_blobs, report)
+        self.task_cleanup = TaskCleanup(needs.store, needs.router, needs.clock, needs.cluster, report)
         self.native_jobs = _native_jobs(needs, self.worker.executor, report)
         self.planner = _planner(needs, self.worker.executor, self.native_jobs, report)
-        self.validator = _validator(needs, orphan_blobs, report)
+        self.validator = _validator(needs, orphan_blobs, self.planner, report)
         self.sweeper = self._sweeper(needs, orphan_blobs, report)
+        self.steering = SteeringWatch(
+            steering=needs.steering,
+            apply_pauses=self._apply_pauses,
+            apply_contenders=self._apply_contenders,
+            enqueue_missing=needs.queue.enqueue_missing,
+            report=report,
+        )
+        needs.steering.notify_on_pause(self.steering.look)
+        self.webhooks = _webhooks(needs, report)
 
     @property
     def tasks(self) -> Mapping[str, Callable[[], Coroutine[None, None, None]]]:
@@ -41,7 +57,15 @@ class BackgroundServices:
             "planner": self.planner.run,
             "native jobs": self.native_jobs.run,
             "sweeper": self.sweeper.run,
+            "task clean-up": self.task_cleanup.run,
+            "steering": self.steering.run,
+            "webhooks": self.webhooks.run,
         }
+
+    @property
+    def batches(self) -> frozenset[int]:
+        """The keys of the batches that this process runs, in either lane."""
+        return self.native_jobs.batches.union(self.worker.batches)
 
     async def resume(self) -> None:
         """Continue what stopped processes left unfinished."""
@@ -53,10 +77,17 @@ class BackgroundServices:
         self._router.expedite(batch_keys)
         await self.worker.expedite(batch_keys)
 
-    def stop_sending(self, batch_key: int) -> None:
-        """Send no more requests of a batch."""
-        self.worker.stop_batch(batch_key)
-        self.native_jobs.stop_batch(batch_key)
+    def stop_sending(self, batch_key: int, *, expired: bool = False) -> None:
+        """Send no more requests of a batch; if it is paused, its shards need jobs again to be ended."""
+        self.worker.stop_batch(batch_key, expired=expired)
+        self.native_jobs.wake_batch(batch_key)
+        self.task_cleanup.look()
+        if batch_key in self.steering.paused:
+            self.steering.look()
+
+    def steer(self) -> None:
+        """Apply what was done to any batch."""
+        self.steering.look()
 
     def finalize(self, batch_key: int) -> None:
         """Write the result file of a batch whose shards are all done."""
@@ -70,13 +101,23 @@ class BackgroundServices:
         """Plan the lanes of a batch."""
         self.planner.add(batch_key)
 
+    def _apply_pauses(self, paused: frozenset[int], changed: frozenset[int]) -> None:
+        self.worker.apply_pauses(paused)
+        self._queue.withdraw(paused)
+        for batch_key in changed:
+            self.native_jobs.wake_batch(batch_key)
+
+    async def _apply_contenders(self, contenders: Contenders) -> None:
+        self._router.set_contenders(contenders)
+        await self.worker.set_contenders(contenders)
+
     def _sweeper(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: HealthReporter) -> Sweeper:
         return Sweeper(
             store=needs.store,
             orphan_blobs=orphan_blobs,
             clock=needs.clock,
             cluster=needs.cluster,
-            stop_sending=self.stop_sending,
+            stop_sending=partial(self.stop_sending, expired=True),
             finalize=self.finalize,
             validate=self.validate,
             plan=self.plan,
@@ -99,7 +140,17 @@ def _finalizer(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: Hea
     )
 
 
-def _worker(needs: EngineDependencies, finalizer: Finalizer, report: HealthReporter) -> Worker:
+def _worker(
+    needs: EngineDependencies, finalizer: Finalizer, orphan_blobs: OrphanBlobs, report: HealthReporter
+) -> Worker:
+    extras = partial(
+        ShardExtras,
+        store=needs.store,
+        orphan_blobs=orphan_blobs,
+        clock=needs.clock,
+        max_output_bytes=needs.max_output_bytes,
+        report=report,
+    )
     return Worker(
         store=needs.store,
         blobs=needs.blobs,
@@ -118,6 +169,17 @@ def _worker(needs: EngineDependencies, finalizer: Finalizer, report: HealthRepor
         report=report,
         telemetry=needs.telemetry,
         concurrency=needs.router.concurrency,
+        extras=extras,
+    )
+
+
+def _webhooks(needs: EngineDependencies, report: HealthReporter) -> WebhookDeliverer:
+    return WebhookDeliverer(
+        ports=needs.webhooks,
+        clock=needs.clock,
+        cluster=needs.cluster,
+        rng=random.Random(needs.seed),
+        report=report,
     )
 
 
@@ -150,10 +212,13 @@ def _planner(
         cluster=needs.cluster,
         planned=native_jobs.look,
         report=report,
+        telemetry=needs.telemetry,
     )
 
 
-def _validator(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: HealthReporter) -> FileValidator:
+def _validator(
+    needs: EngineDependencies, orphan_blobs: OrphanBlobs, planner: NativePlanner, report: HealthReporter
+) -> FileValidator:
     return FileValidator(
         store=needs.store,
         blobs=needs.blobs,
@@ -162,6 +227,7 @@ def _validator(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: Hea
         reader=needs.file_reader,
         searchable_names=needs.router.searchable_names,
         unknown_prefix=needs.router.unknown_prefix,
+        plan=planner.add,
         clock=needs.clock,
         cluster=needs.cluster,
         report=report,

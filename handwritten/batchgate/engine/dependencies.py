@@ -12,13 +12,16 @@ from batchgate.engine.model.batch import BatchOptions, Dialect
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.body_readers import BatchFileReader
 from batchgate.engine.ports.cluster import Cluster
+from batchgate.engine.ports.event_store import EventStore
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.rows import LineTranslator, RowFormat
 from batchgate.engine.ports.scrub_store import ScrubStore
+from batchgate.engine.ports.steering_store import SteeringStore
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import NoTelemetry, Telemetry
 from batchgate.engine.ports.tenant_store import TenantStore
 from batchgate.engine.support.steady_clock import SteadyClock
+from batchgate.engine.webhooks.webhook_ports import WebhookPorts
 
 
 class EngineDependencies(Struct, frozen=True, kw_only=True):
@@ -27,6 +30,9 @@ class EngineDependencies(Struct, frozen=True, kw_only=True):
     store: Store
     tenants: TenantStore
     scrub: ScrubStore
+    steering: SteeringStore
+    webhooks: WebhookPorts
+    events: EventStore
     blobs: Blobs
     queue: Queue
     claim_policy: ClaimPolicy
@@ -42,6 +48,10 @@ class EngineDependencies(Struct, frozen=True, kw_only=True):
     """Seconds that calls in flight may take when the engine stops."""
     scrub_bytes_per_second: int
     """How fast stored blobs are read to check them; 0 for not at all."""
+    max_output_bytes: int = 256 * 1024 * 1024
+    """The largest answer that becomes a file."""
+    fail_fast: int = 0
+    """How many first results for one model pause a batch if they are the same permanent error; 0 for none."""
     has_worker: bool = True
     """Whether this process runs batches; a gateway without a worker only accepts and shows them."""
     seed: int | None = None

@@ -8,19 +8,26 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Self
 
+from msgspec import structs
+
 from batchgate.engine.background_services import BackgroundServices
 from batchgate.engine.cluster.membership import ClusterMember
 from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
+from batchgate.engine.lifecycle.batch_looks import BatchLooks
+from batchgate.engine.lifecycle.batch_retry import BatchRetry
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.clock_watch import ClockWatch
 from batchgate.engine.lifecycle.early_quota_check import EarlyQuotaCheck
 from batchgate.engine.lifecycle.files import Files
+from batchgate.engine.lifecycle.forecasts import Forecasts
 from batchgate.engine.lifecycle.scrub import Scrub
+from batchgate.engine.lifecycle.steering import BatchSteering
 from batchgate.engine.model.batch import Backlog, Batch
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.health_report import (
+    AccountPause,
     BatchWait,
     HealthProblem,
     bounded_problems,
@@ -28,15 +35,19 @@ from batchgate.engine.model.health_report import (
     find_batch_wait,
     worker_problems,
 )
+from batchgate.engine.model.model_load import combined_loads
 from batchgate.engine.ports.batch_signals import BatchSignals, NoBatchSignals
 from batchgate.engine.ports.telemetry import EngineState
 from batchgate.engine.results.content_renderer import ContentRenderer
+from batchgate.engine.results.merged_results import MergedResults
 from batchgate.engine.results.partial_results import PartialResults
+from batchgate.engine.results.row_outcomes import RowOutcomes
 from batchgate.engine.storage.damaged_blobs import DamagedBlobs
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.storage.storage_probe import StorageProbe
 from batchgate.engine.support.cancellation import cancel_all
 from batchgate.engine.support.health_problems import HealthProblems
+from batchgate.engine.webhooks.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
 
@@ -62,10 +73,29 @@ class Engine:
         self._member = self._cluster_member(needs, signals)
         self._clock_watch = ClockWatch(needs.clock, needs.database_time, self._problems.report)
         self._key_refresh = ProviderKeyRefresh(needs.router)
+        self.webhooks = Webhooks(needs.webhooks, needs.clock)
         early_quotas = EarlyQuotaCheck(needs.tenants, needs.clock)
         self.batches = self._batches(needs, early_quotas, orphan_blobs, signals)
+        self.steering = BatchSteering(
+            store=needs.store,
+            steering=needs.steering,
+            probe=self._probe,
+            clock=needs.clock,
+            signals=signals,
+        )
+        self.looks = BatchLooks(needs.store, needs.steering, needs.events, needs.clock)
+        self.forecasts = Forecasts(needs.clock, needs.router)
         self._damaged = DamagedBlobs(needs.scrub, self._problems.report)
         self.contents = ContentRenderer(needs.blobs, self._damaged, needs.rows, needs.translator)
+        self.retries = BatchRetry(
+            store=needs.store,
+            batches=self.batches,
+            outcomes=RowOutcomes(needs.blobs, self.contents, needs.rows),
+            rows=needs.rows,
+            without_account=needs.router.without_account,
+            unknown_prefix=needs.router.unknown_prefix,
+        )
+        self.merged_results = MergedResults(needs.store, self.contents, needs.rows)
         self.partial_results = PartialResults(needs.store, self.contents)
         self._scrub = self._create_scrub(needs)
         self._scrubbing: asyncio.Task[None] | None = None
@@ -86,15 +116,25 @@ class Engine:
         workers = worker_problems(self.cluster.other_workers) if self._services is None else ()
         return bounded_problems((*self._role_problems(), *own, *workers))
 
+    def pause(self, batch: Batch) -> AccountPause | None:
+        """Return why requests of a batch wait for an account or a model: here, or at the other workers."""
+        if self._services is not None:
+            return self.router.paused(batch)
+        others = find_batch_wait(self.cluster.other_workers, batch.key)
+        return others.paused or find_account_pause(self.cluster.other_workers, self.router.accounts_of(batch))
+
     def wait(self, batch: Batch) -> BatchWait:
         """Return why requests of a batch wait: here, and at the other workers as they last reported it."""
         others = find_batch_wait(self.cluster.other_workers, batch.key)
         if self._services is None:
-            accounts = self.router.accounts_of(batch)
-            paused = others.paused or find_account_pause(self.cluster.other_workers, accounts)
-            return BatchWait(paused=paused, refusal=others.refusal)
-        own = self._services.worker.refusals.get(batch.key)
-        return BatchWait(paused=self.router.paused(batch), refusal=own or others.refusal)
+            return structs.replace(others, paused=self.pause(batch))
+        worker = self._services.worker
+        own = self.router.loads(sorted(worker.models.get(batch.key, ())))
+        return BatchWait(
+            paused=self.pause(batch),
+            refusal=worker.refusals.get(batch.key) or others.refusal,
+            loads=combined_loads((*own, *others.loads)),
+        )
 
     async def state(self) -> EngineState:
         """Read the present state of the engine, as far as the store answers."""
@@ -158,6 +198,7 @@ class Engine:
             router=needs.router,
             signals=signals,
             worker=None if self._services is None else self._services.worker,
+            running=lambda: () if self._services is None else self._services.batches,
             problems=self._problems,
         )
 
@@ -190,6 +231,11 @@ class Engine:
             signals=signals,
             searchable_names=needs.router.searchable_names,
             needs_plan=needs.router.needs_plan,
+            decided=needs.router.decided,
+            unplanned_lanes=needs.router.unplanned_lanes,
+            check_webhook=self.webhooks.check_url_of_batch,
+            account_without_price=needs.router.account_without_price,
+            fail_fast=needs.fail_fast,
             telemetry=needs.telemetry,
         )
 

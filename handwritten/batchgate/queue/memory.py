@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from heapq import heapify, heappop, heappush
 
+from batchgate.engine.model.priority import Contenders
 from batchgate.engine.model.shard import QueuedShard
 
 
@@ -30,6 +32,14 @@ class MemoryQueue:
             if job not in self._jobs:
                 self._jobs.add(job)
                 self._push(job)
+
+    def withdraw(self, batch_keys: AbstractSet[int]) -> None:
+        """Remove the waiting jobs of paused batches; a delayed one is dequeued later, and cannot be claimed then."""
+        withdrawn = [job for _, job in self._waiting if job.batch_key in batch_keys] if batch_keys else []
+        if withdrawn:
+            self._jobs.difference_update(withdrawn)
+            self._waiting = [entry for entry in self._waiting if entry[1].batch_key not in batch_keys]
+            heapify(self._waiting)
 
     async def dequeue(self) -> QueuedShard:
         """Wait for the next job by priority, and hold it."""
@@ -60,6 +70,9 @@ class MemoryQueue:
             self._urgent = urgent
             self._waiting = [(self._is_not_urgent(job), job) for _, job in self._waiting]
             heapify(self._waiting)
+
+    async def reorder(self, contenders: Contenders) -> None:
+        """Do nothing: the only worker claims every shard at once, and orders what it holds."""
 
     def on_jobs_lost(self, callback: Callable[[], None]) -> None:
         """Do nothing: the only worker is never considered dead."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing import Any, Final, Self
 
 import msgspec
 import psycopg
+from msgspec import structs
 from procrastinate import PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
@@ -26,6 +28,7 @@ from psycopg import AsyncConnection
 
 from batchgate.engine.cluster.heartbeats import Heartbeats
 from batchgate.engine.model.errors import StoreError
+from batchgate.engine.model.priority import Contenders
 from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.support.cancellation import cancel_all, shielded
 
@@ -39,6 +42,8 @@ EXPEDITED_PRIORITY: Final = 1_000_000_000
 POLL_INTERVAL: Final = 1.0  # seconds between two looks at the queue without a notification
 RETRY_DELAY: Final = 1.0  # seconds before the server is tried again
 MAX_CONNECTIONS: Final = 3
+MAX_ATTEMPTS: Final = 8
+"""How often missing jobs are enqueued while other processes enqueue some of them."""
 
 
 class _JobArguments(msgspec.Struct):
@@ -71,6 +76,10 @@ class ProcrastinateQueue:
         self._held: dict[QueuedShard, int] = {}
         self._finished: list[int] = []
         self._released: list[tuple[int, float]] = []
+        self._contenders: Contenders = {}
+        self._writing = asyncio.Lock()
+        self._next_check = 0.0
+        """When to look for jobs that this worker has without knowing, in the time of the event loop."""
         self._job_available = asyncio.Event()
         self._has_updates = asyncio.Event()
         self._jobs_lost_callback: Callable[[], None] = _do_nothing
@@ -106,15 +115,22 @@ class ProcrastinateQueue:
 
     async def enqueue_missing(self) -> None:
         """Enqueue every unfinished shard without a job, and every job whose worker is gone."""
+        await shielded(self._write_updates())  # a job that this worker has dropped must not look as if it were there
         await self._run("requeue_orphaned_jobs", queue=QUEUE)
-        try:
-            await self._run("enqueue_missing", queue=QUEUE, task=TASK)
-        except StoreError as error:
-            if not isinstance(_driver_error(error), psycopg.errors.UniqueViolation):  # another process was faster
-                raise
+        for attempts_left in reversed(range(MAX_ATTEMPTS)):
+            try:
+                await self._run("enqueue_missing", queue=QUEUE, task=TASK)
+            except StoreError as error:  # another process was faster with one of the jobs
+                if not isinstance(_driver_error(error), psycopg.errors.UniqueViolation) or not attempts_left:
+                    raise
+            else:
+                return
 
     def enqueue(self, jobs: Sequence[QueuedShard]) -> None:
         """Do nothing: the transaction that inserted the shards has deferred their jobs."""
+
+    def withdraw(self, batch_keys: AbstractSet[int]) -> None:
+        """Do nothing: the transaction that pauses a batch removes its waiting jobs."""
 
     async def dequeue(self) -> QueuedShard:
         """Wait for the next job by priority, and hold it."""
@@ -154,12 +170,29 @@ class ProcrastinateQueue:
         if batch_keys:
             await self._run("expedite", batch_keys=list(batch_keys), priority=EXPEDITED_PRIORITY)
 
+    async def reorder(self, contenders: Contenders) -> None:
+        """Let the waiting jobs of these batches exchange their places; those of raised ones wait for no delay.
+
+        Batches that have become equal exchange theirs once more, so that none is ahead by an old priority.
+        """
+        equal = {key: structs.replace(old, priority="normal") for key, old in self._contenders.items()}
+        exchanging = equal | dict(contenders)
+        await self._run(
+            "reorder",
+            batch_keys=list(exchanging),
+            workspaces=[contender.workspace for contender in exchanging.values()],
+            weights=[contender.weight for contender in exchanging.values()],
+        )
+        self._contenders = contenders
+        self._job_available.set()
+
     def on_jobs_lost(self, callback: Callable[[], None]) -> None:
         """Set what to call when this worker holds no job any more."""
         self._jobs_lost_callback = callback
 
     async def _fetch(self) -> QueuedShard | None:
         worker = self._worker if self._worker is not None else await self._register()
+        await self._requeue_unheld_jobs(worker)
         try:
             async with _translate_errors():
                 found = await self._manager.fetch_job([QUEUE], worker)
@@ -170,6 +203,21 @@ class ProcrastinateQueue:
         if found is None or self._worker != worker:  # evicted meanwhile: the job belongs to another worker
             return None
         return self._hold(found)
+
+    async def _requeue_unheld_jobs(self, worker: int) -> None:
+        """Now and then, requeue the jobs of fetches whose answers were lost with their connections.
+
+        No other worker would run them while this one lives. No fetch is in flight meanwhile.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._next_check:
+            return
+        held = [*self._held.values(), *self._finished, *(number for number, _ in self._released)]
+        requeued = await self._run("requeue_unheld_jobs", worker_id=worker, ids=held, queue=QUEUE)
+        self._next_check = now + self._heartbeats.interval
+        if requeued:
+            message = "requeued %d shards that this worker was given by answers that it did not get"
+            logger.warning(message, len(requeued), extra={"action": "unheld_jobs_requeued"})
 
     def _hold(self, found: Job) -> QueuedShard:
         arguments = msgspec.convert(found.task_kwargs, _JobArguments)
@@ -239,15 +287,16 @@ class ProcrastinateQueue:
 
     async def _write_updates(self) -> None:
         """Write the pending completions and releases; writing them twice changes nothing."""
-        worker, finished, released = self._worker, tuple(self._finished), tuple(self._released)
-        if finished:
-            await self._run("finish_jobs", ids=list(finished), worker_id=worker)
-        if released:
-            ids, delays = zip(*released, strict=True)
-            await self._run("requeue_jobs", ids=list(ids), delays=list(delays), worker_id=worker, queue=QUEUE)
-        if worker == self._worker:
-            del self._finished[: len(finished)]
-            del self._released[: len(released)]
+        async with self._writing:
+            worker, finished, released = self._worker, tuple(self._finished), tuple(self._released)
+            if finished:
+                await self._run("finish_jobs", ids=list(finished), worker_id=worker)
+            if released:
+                ids, delays = zip(*released, strict=True)
+                await self._run("requeue_jobs", ids=list(ids), delays=list(delays), worker_id=worker, queue=QUEUE)
+            if worker == self._worker:
+                del self._finished[: len(finished)]
+                del self._released[: len(released)]
 
     async def _release_all(self) -> None:
         await self._write_updates()

@@ -27,6 +27,17 @@ FROM (
     SELECT id FROM procrastinate_jobs WHERE status = 'doing' AND worker_id = %(worker_id)s FOR UPDATE
 ) AS job
 
+-- requeue_unheld_jobs --
+-- Requeue the jobs that are assigned to this worker but not held by it
+SELECT
+    job.id, procrastinate_retry_job_v2(job.id, NULL, NULL, NULL, NULL),
+    pg_notify('procrastinate_queue_v1#' || %(queue)s, '{"type": "job_inserted", "job_id": 0}')
+FROM (
+    SELECT id FROM procrastinate_jobs
+    WHERE status = 'doing' AND worker_id = %(worker_id)s AND id <> ALL (%(ids)s::bigint[])
+    FOR UPDATE
+) AS job
+
 -- requeue_jobs --
 -- Requeue some jobs of this worker, each available after its delay in seconds
 SELECT
@@ -54,14 +65,15 @@ FROM (
 ) AS job
 
 -- enqueue_missing --
--- Defer a job for every unfinished shard that is not held and has no job
+-- Defer a job for every unfinished shard that is not held, has no job, and whose batch is not paused
 SELECT procrastinate_defer_jobs_v1(ARRAY(
     SELECT ROW(
         %(queue)s, %(task)s, -shard, NULL, batch_key || '/' || shard,
         jsonb_build_object('batch_key', batch_key, 'shard', shard), NULL
     )::procrastinate_job_to_defer_v1
     FROM shards
-    WHERE NOT done AND NOT held AND NOT EXISTS (
+    JOIN batches ON batches.key = shards.batch_key
+    WHERE NOT done AND NOT held AND batches.pause IS NULL AND NOT EXISTS (
         SELECT 1 FROM procrastinate_jobs AS jobs
         WHERE jobs.queue_name = %(queue)s AND jobs.status IN ('todo', 'doing')
             AND jobs.queueing_lock = shards.batch_key || '/' || shards.shard
@@ -75,6 +87,36 @@ UPDATE procrastinate_jobs AS jobs SET priority = %(priority)s - shards.shard
 FROM shards
 WHERE shards.batch_key = ANY (%(batch_keys)s::bigint[]) AND NOT shards.done
     AND jobs.status = 'todo' AND jobs.queueing_lock = shards.batch_key || '/' || shards.shard AND jobs.priority <= 0
+RETURNING jobs.id
+
+-- reorder --
+-- Let the waiting jobs of some batches exchange their priorities within each workspace, so that the next jobs of its
+-- batches are as their weights; those with the largest weight are available at once
+WITH contenders AS (
+    SELECT *, max(weight) OVER (PARTITION BY workspace) AS largest
+    FROM unnest(%(batch_keys)s::bigint[], %(workspaces)s::text[], %(weights)s::integer[])
+        AS contender (batch_key, workspace, weight)
+), waiting AS (
+    SELECT jobs.id, jobs.priority, jobs.scheduled_at, contenders.*, shards.shard
+    FROM contenders
+    JOIN shards ON shards.batch_key = contenders.batch_key AND NOT shards.done
+    JOIN procrastinate_jobs AS jobs
+        ON jobs.status = 'todo' AND jobs.queueing_lock = shards.batch_key || '/' || shards.shard AND jobs.priority <= 0
+    ORDER BY jobs.id
+    FOR UPDATE OF jobs
+), places AS (
+    SELECT workspace, priority, row_number() OVER (PARTITION BY workspace ORDER BY priority DESC, id) AS place
+    FROM waiting
+), turns AS (
+    SELECT
+        id, workspace, CASE WHEN weight < largest THEN scheduled_at END AS scheduled_at,
+        row_number() OVER (PARTITION BY workspace ORDER BY number::double precision / weight, weight DESC, id) AS place
+    FROM (SELECT *, row_number() OVER (PARTITION BY batch_key ORDER BY shard) - 1 AS number FROM waiting) AS numbered
+)
+UPDATE procrastinate_jobs AS jobs SET priority = places.priority, scheduled_at = turns.scheduled_at
+FROM turns JOIN places USING (workspace, place)
+WHERE jobs.id = turns.id
+    AND (jobs.priority, jobs.scheduled_at) IS DISTINCT FROM (places.priority, turns.scheduled_at)
 RETURNING jobs.id
 
 -- listen --

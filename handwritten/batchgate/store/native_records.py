@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim
+from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.native_job import NativeJob, bounds_of, unpack_between, unpack_set
+from batchgate.engine.model.price import Spend
 from batchgate.engine.model.shard import Shard
-from batchgate.store.records import Row, unpack_seqs
+from batchgate.store.records import Row, spend_row, unpack_seqs
 
 
 def native_job_row(job: NativeJob) -> dict[str, object]:
@@ -23,7 +25,22 @@ def native_job_row(job: NativeJob) -> dict[str, object]:
 def native_job_from_row(row: Row) -> NativeJob:
     """Return the job in a row."""
     fields = {name: row[name] for name in NativeJob.__struct_fields__}
-    return NativeJob(**{**fields, "proven": bool(row["proven"])})
+    return NativeJob(**{**fields, "cleaned": bool(row["cleaned"])})
+
+
+def late_answers_row(job: NativeJob, paid_twice: int, spend: Spend) -> dict[str, int]:
+    """Return the parameters that add the late answers of a job to its batch."""
+    return {"key": job.key, "batch_key": job.batch_key, "paid_twice": paid_twice} | spend_row(spend)
+
+
+def lanes_row(batch_key: int, lanes: Sequence[LanePart]) -> dict[str, object]:
+    """Return the parameters that insert the lanes of a batch."""
+    return {"batch_key": batch_key, "lanes": msgspec.json.encode(lanes)}
+
+
+def lanes_from_row(row: Row | None) -> Sequence[LanePart]:
+    """Return the lanes in a row; none if there is no row."""
+    return () if row is None else msgspec.json.decode(row["lanes"], type=tuple[LanePart, ...])
 
 
 def finished_seqs(rows: Iterable[Row]) -> frozenset[int]:

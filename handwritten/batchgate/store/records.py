@@ -7,15 +7,27 @@ from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec import UNSET
 
-from batchgate.engine.model.batch import Batch, BatchOptions, NewBatch, ValidatedInput
+from batchgate.engine.model.batch import Batch, BatchOptions, BatchPause, NewBatch, ValidatedInput
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.errors import StaleClaim
+from batchgate.engine.model.fail_fast import FailFast
 from batchgate.engine.model.file import File, NewFile
+from batchgate.engine.model.pace import Pace, pace_after
+from batchgate.engine.model.price import Spend
+from batchgate.engine.model.priority import Contender, Contenders
+from batchgate.engine.model.provider_task import ProviderTask
 from batchgate.engine.model.secret import Secret
 from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk, Shard
+from batchgate.engine.model.steering import TIMELINE_ENTRIES, TimelineEntry
 from batchgate.engine.model.stored_blob import BlobKind, BlobOwner, ScrubState, StoredBlob
 from batchgate.engine.model.usage import Counts, Usage
 
 _OPTIONS: Final = msgspec.json.Decoder(BatchOptions)
+_FAIL_FAST: Final = msgspec.json.Decoder(FailFast)
+_PAUSE: Final = msgspec.json.Decoder(BatchPause)
+_PACE: Final = msgspec.json.Decoder(Pace)
 _PROVIDERS: Final = msgspec.json.Decoder(tuple[str, ...])
 _SCRUB_STATE: Final = msgspec.json.Decoder(ScrubState)
 
@@ -47,7 +59,7 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
         "terms": msgspec.json.encode(new.options).decode(),
         "provider": new.provider,
         "providers": msgspec.json.encode(new.providers).decode(),
-        "model": new.model,
+        "model": _listed_model(new.model),
         "headers": msgspec.json.encode(new.headers).decode(),
         "total": new.total,
         "open_shards": len(new.shards),
@@ -59,7 +71,18 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
         "input_blob": new.input_blob,
         "input_size": new.input_size,
         "awaits_plan": new.planned,
+        "name": new.options.batch_name,
+        "parent": new.parent,
+        "input_hash": new.input_hash,
+        "budget": new.options.first_budget,
+        "fail_fast": fail_fast_text(FailFast(limit=new.fail_fast)) if new.fail_fast else None,
+        "priority": "normal" if new.options.priority is UNSET else new.options.priority,
     }
+
+
+def _listed_model(model: str | None) -> str | None:
+    """Return the model by which lists find a batch; None for one with a NUL, which PostgreSQL cannot store as text."""
+    return None if model is None or "\0" in model else model
 
 
 def duplicate_lookup_row(new: NewBatch) -> dict[str, object]:
@@ -76,16 +99,36 @@ def validated_input_row(batch_key: int, validated: ValidatedInput, now: int) -> 
         "total": validated.total,
         "open_shards": len(validated.shards),
         "providers": msgspec.json.encode(validated.providers).decode(),
-        "model": validated.model,
+        "model": _listed_model(validated.model),
         "input_blob": validated.input_blob,
         "input_size": validated.input_size,
+        "input_hash": validated.input_hash,
     }
 
 
 def chunk_counts(chunk: ResultChunk) -> dict[str, int]:
     """Return what a chunk adds to the counts of its batch."""
-    counts = {"succeeded": chunk.succeeded, "errored": chunk.errored, "repeated": chunk.repeated, "cost": chunk.cost}
-    return counts | msgspec.structs.asdict(chunk.usage)
+    counts = {"succeeded": chunk.succeeded, "errored": chunk.errored, "repeated": chunk.repeated}
+    return counts | spend_row(chunk.spend) | msgspec.structs.asdict(chunk.usage)
+
+
+def pace_after_chunk(batch: Row, chunk: ResultChunk) -> str | None:
+    """Return the pace of a batch after a chunk; None if the chunk does not change it, since a paused batch has none."""
+    finished = chunk.succeeded + chunk.errored
+    if chunk.calls is None or not finished or batch["pause"] is not None:
+        return None
+    before = None if batch["pace"] is None else _PACE.decode(batch["pace"])
+    return msgspec.json.encode(pace_after(before, finished, chunk.calls)).decode()
+
+
+def spend_row(spend: Spend) -> dict[str, int]:
+    """Return the parameters that add to what a batch has cost."""
+    return {
+        "cost": spend.total,
+        "native_cost": spend.native,
+        "saved": spend.saved,
+        "unpriced": spend.unpriced,
+    }
 
 
 def ended_batch_row(batch_key: int, counts: Counts, files: Iterable[NewFile]) -> dict[str, object]:
@@ -125,18 +168,21 @@ def shard_from_row(row: Row) -> Shard:
     )
 
 
+def is_overdue(row: Row | None, now: int) -> bool:
+    """Return whether a batch is to expire, as `overdue_batches` says."""
+    if row is None or row["ended_at"] is not None or row["status"] == "validating":
+        return False
+    return bool(row["expires_at"] <= now)
+
+
 def batch_from_row(row: Row) -> Batch:
     """Return the batch in a row."""
-    counts = Counts(
-        total=row["total"],
-        succeeded=row["succeeded"],
-        errored=row["errored"],
-        canceled=row["canceled"],
-        expired=row["expired"],
-    )
+    counts = Counts(**{name: row[name] for name in Counts.__struct_fields__})
     usage = Usage(
         input_tokens=row["input_tokens"],
         cached_tokens=row["cached_tokens"],
+        cache_write_tokens=row["cache_write_tokens"],
+        long_cache_write_tokens=row["long_cache_write_tokens"],
         output_tokens=row["output_tokens"],
         reasoning_tokens=row["reasoning_tokens"],
     )
@@ -149,6 +195,7 @@ def batch_from_row(row: Row) -> Batch:
         provider=row["provider"],
         providers=_PROVIDERS.decode(row["providers"]),
         model=row["model"],
+        parent=row["parent"],
         headers=msgspec.json.decode(row["headers"]),
         status=row["status"],
         counts=counts,
@@ -164,19 +211,92 @@ def batch_from_row(row: Row) -> Batch:
         fingerprint=row["fingerprint"],
         input_blob=row["input_blob"],
         input_size=row["input_size"],
-        cost=row["cost"],
+        input_hash=row["input_hash"],
+        spend=_spend_from_row(row),
+        paid_twice=row["paid_twice"],
         results_blob=row["results_blob"],
         results_size=row["results_size"],
         results_sha256=row["results_sha256"],
         output_size=row["output_size"],
         output_file=row["output_file"],
         error_file=row["error_file"],
+        budget=row["budget"],
+        pause=None if row["pause"] is None else _PAUSE.decode(row["pause"]),
+        pace=None if row["pace"] is None else _PACE.decode(row["pace"]),
+        priority=row["priority"],
     )
+
+
+def fail_fast_text(state: FailFast) -> str:
+    """Return the first results of a batch as its row has them."""
+    return msgspec.json.encode(state).decode()
+
+
+def fail_fast_from_row(row: Row) -> FailFast | None:
+    """Return the first results in the row of a batch; None if they cannot pause it."""
+    return None if row["fail_fast"] is None else _FAIL_FAST.decode(row["fail_fast"])
+
+
+def _spend_from_row(row: Row) -> Spend:
+    return Spend(
+        direct=row["cost"] - row["native_cost"],
+        native=row["native_cost"],
+        saved=row["saved"],
+        unpriced=row["unpriced"],
+    )
+
+
+def steering_row(batch: Batch) -> dict[str, object]:
+    """Return the parameters that store what an action has changed of a batch."""
+    pause = None if batch.pause is None else msgspec.json.encode(batch.pause).decode()
+    return {
+        "batch_key": batch.key,
+        "pause": pause,
+        "expires_at": batch.expires_at,
+        "budget": batch.budget,
+        "priority": batch.priority,
+    }
+
+
+def contenders_from_rows(rows: Iterable[Row]) -> Contenders:
+    """Return the batches of some rows that share the calls of their workspace."""
+    return {row["key"]: Contender(workspace=row["workspace"], priority=row["priority"]) for row in rows}
+
+
+def timeline_row(batch: Batch, entry: TimelineEntry) -> dict[str, object]:
+    """Return the parameters that add an entry to the timeline of a batch, and drop the oldest ones."""
+    return {"batch_key": batch.key, "kept": TIMELINE_ENTRIES} | msgspec.structs.asdict(entry)
+
+
+def timeline_entry_from_row(row: Row) -> TimelineEntry:
+    """Return the entry of a timeline in a row."""
+    return TimelineEntry(at=row["at"], action=row["action"], by=row["by"], detail=row["detail"])
 
 
 def file_from_row(row: Row) -> File:
     """Return the file in a row."""
     return File(**{name: row[name] for name in File.__struct_fields__})
+
+
+def task_row(claim: Claim, task: ProviderTask) -> dict[str, object]:
+    """Return the parameters that store a task under a claim."""
+    return msgspec.structs.asdict(task) | {"shard": claim.shard.index, "epoch": claim.epoch}
+
+
+def tasks_of_shard_row(claim: Claim) -> dict[str, object]:
+    """Return the parameters that find the tasks of a shard."""
+    seqs = claim.shard.seqs
+    return {"batch_key": claim.batch.key, "first_seq": seqs.start, "last_seq": seqs.stop - 1}
+
+
+def task_from_row(row: Row) -> ProviderTask:
+    """Return the task in a row."""
+    return ProviderTask(**{name: row[name] for name in ProviderTask.__struct_fields__})
+
+
+def stale_claim(claim: Claim) -> StaleClaim:
+    """Return the error for a write under a claim that is no longer valid."""
+    return StaleClaim(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
 
 
 def secret_from_row(row: Row) -> Secret:

@@ -8,6 +8,8 @@ import msgspec
 
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.native_job import NativeJob
+from batchgate.engine.model.price import Spend
 from batchgate.engine.model.provider_call import RequestRow
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.ports.telemetry import SUCCEEDED, NoTelemetry
@@ -58,6 +60,32 @@ class EventLog(NoTelemetry):
         fields = _claim_fields(claim) | {"requests": number}
         logger.info("%d requests redelivered", number, extra={"action": "requests_redelivered", **fields})
 
+    def native_job_running(self, batch: Batch, job: NativeJob) -> None:
+        """Log the event."""
+        fields = {"action": "native_job_running", **_job_fields(batch, job)}
+        logger.info("%d requests travel in job %s", job.requests, job.upstream_id, extra=fields)
+
+    def native_job_ended(self, batch: Batch, job: NativeJob, *, rescued: int) -> None:
+        """Log the event."""
+        reason = "" if job.reason is None else f" ({job.reason})"
+        then = f"; {rescued} run directly" if rescued else ""
+        logger.info(
+            "job %s is %s: %d of %d requests answered%s%s",
+            job.upstream_id or job.token,
+            job.state,
+            job.answered,
+            job.requests,
+            then,
+            reason,
+            extra={"action": "native_job_ended", **_job_fields(batch, job)},
+        )
+
+    def native_paid_twice(self, batch: Batch, job: NativeJob, requests: int, spend: Spend) -> None:  # noqa: ARG002
+        """Log the event."""
+        fields = {"action": "native_job_late", **_job_fields(batch, job)} | {"requests": requests}
+        message = "job %s answered %d requests after others had been called in their place: both are billed"
+        logger.warning(message, job.upstream_id, requests, extra=fields)
+
     def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
         """Log the event."""
         fields = {"batch": batch.id, "workspace": batch.workspace, "counts": msgspec.structs.asdict(counts)}
@@ -67,6 +95,11 @@ class EventLog(NoTelemetry):
 def _claim_fields(claim: Claim) -> dict[str, object]:
     batch = claim.batch
     return {"batch": batch.id, "workspace": batch.workspace, "shard": claim.shard.index, "epoch": claim.epoch}
+
+
+def _job_fields(batch: Batch, job: NativeJob) -> dict[str, object]:
+    call_fields = {"account": job.account, "model": job.model[:128]}
+    return {"batch": batch.id, "workspace": batch.workspace, "requests": job.requests, **call_fields}
 
 
 def _request_fields(batch: Batch, account: str, request: RequestRow) -> dict[str, object]:

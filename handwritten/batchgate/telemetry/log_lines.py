@@ -10,14 +10,14 @@ import logging
 import re
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from batchgate.engine.model.errors import loggable_text
-from batchgate.engine.ports.telemetry import HTTP_REQUEST_ID
+from batchgate.engine.ports.telemetry import HTTP_REQUEST_ID, LOG_ENTRIES, LogEntry
 
 FIELDS: Final = (
     "request_id",
@@ -30,6 +30,8 @@ FIELDS: Final = (
     "file",
     "key",
     "secret",
+    "webhook",
+    "event",
     "shard",
     "epoch",
     "seq",
@@ -49,27 +51,32 @@ FIELDS: Final = (
     "member",
 )
 """The fields of a line besides time, level, logger, action and message; other attributes of a record are omitted."""
+_ALLOWED: Final = frozenset(FIELDS)
 OMITTED_FROM_TEXT: Final = frozenset(
     {"operation", "method", "path", "status", "outcome", "reason", "component", "requests", "seconds", "url", "role"}
 )
 """Fields that text lines omit, because the message contains them or people do not need them."""
+_SHOWN_IN_TEXT: Final = _ALLOWED - OMITTED_FROM_TEXT
 _PLAIN: Final = re.compile(r"[!#-<>-~]+")
 """Printable ASCII without quotes and equal signs."""
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one JSON object."""
+    """Formats a record as one JSON object, or as one for each of its entries."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record."""
+        """Return the line of a record, or the lines of its entries."""
+        return "\n".join([self._line(record, entry) for entry in _entries(record)])
+
+    def _line(self, record: logging.LogRecord, entry: LogEntry) -> str:
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": datetime.fromtimestamp(entry.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "action": getattr(record, "action", "log"),
-            "message": record.getMessage(),
+            "message": entry.message,
+            **{name: value for name, value in entry.fields.items() if name in _ALLOWED},
         }
-        line |= _fields(record)
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = type(record.exc_info[1]).__qualname__
             line["trace"] = format_safely(record.exc_info[1])
@@ -81,39 +88,46 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """Formats a record as one line of text that ends with its fields, and a traceback below if there is one."""
+    """Formats a record as lines of text that end with their fields, and a traceback below if there is one."""
 
     def __init__(self) -> None:
         super().__init__()
         self._second: tuple[int, str] = (-1, "")
         """The last second that was formatted, and its text."""
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
-        """Return the local time with milliseconds; formatting a second once saves a fifth of the time of a line."""
-        second = int(record.created)
-        if second != self._second[0]:
-            self._second = second, time.strftime(self.default_time_format, self.converter(second))
-        return f"{self._second[1]},{int(record.msecs):03d}"
-
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, with the fields that identify the batch, shard or member at its end."""
+        """Return the line of a record, or the lines of its entries."""
+        lines = [self._line(record, entry) for entry in _entries(record)]
+        if record.exc_info and record.exc_info[1] is not None:
+            lines.append(format_safely(record.exc_info[1]))
+        return "\n".join(lines)
+
+    def _line(self, record: logging.LogRecord, entry: LogEntry) -> str:
+        """Return a line, with the fields that identify the batch, shard or member at its end."""
         shown = [
             f" {name}={_quote_if_needed(value)}"
-            for name, value in _fields(record).items()
-            if value is not None and name not in OMITTED_FROM_TEXT
+            for name, value in entry.fields.items()
+            if name in _SHOWN_IN_TEXT and value is not None
         ]
-        error = record.exc_info[1] if record.exc_info else None
-        below = "" if error is None else f"\n{format_safely(error)}"
-        line = f"{self.formatTime(record)} {record.levelname:7} {record.name}: {record.getMessage()}"
-        return f"{line}{''.join(shown)}{below}"
+        return f"{self._time(entry.created)} {record.levelname:7} {record.name}: {entry.message}{''.join(shown)}"
+
+    def _time(self, created: float) -> str:
+        """Return the local time with milliseconds; formatting a second once saves a fifth of the time of a line."""
+        second = int(created)
+        if second != self._second[0]:
+            self._second = second, time.strftime(self.default_time_format, self.converter(second))
+        return f"{self._second[1]},{int(created % 1 * 1000):03d}"
 
 
-def _fields(record: logging.LogRecord) -> dict[str, object]:
-    """Return the fields of a record, with the id of the current HTTP request."""
-    request_id = HTTP_REQUEST_ID.get()
-    found: dict[str, object] = {} if request_id is None else {"request_id": request_id}
-    attributes = record.__dict__
-    return found | {name: attributes[name] for name in FIELDS if name in attributes}
+def _entries(record: logging.LogRecord) -> Sequence[LogEntry]:
+    """Return the entries of a record; most have one, with the attributes and the id of the current HTTP request."""
+    entries: Sequence[LogEntry] | None = getattr(record, LOG_ENTRIES, None)
+    if entries is not None:
+        return entries
+    attributes, request_id = record.__dict__, HTTP_REQUEST_ID.get()
+    fields: dict[str, object] = {} if request_id is None else {"request_id": request_id}
+    fields |= {name: attributes[name] for name in FIELDS if name in attributes}
+    return (LogEntry(record.created, record.getMessage(), fields),)
 
 
 def _quote_if_needed(value: object) -> str:

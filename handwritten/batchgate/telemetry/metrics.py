@@ -12,12 +12,15 @@ from prometheus_client.registry import Collector
 
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.native_job import NativeJob
+from batchgate.engine.model.price import Spend
 from batchgate.engine.model.provider_call import RequestRow
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
-from batchgate.engine.ports.telemetry import EngineState, NoTelemetry
+from batchgate.engine.ports.telemetry import EngineState, NativeCall, NoTelemetry
 from batchgate.telemetry.call_metrics import CallMetrics
 from batchgate.telemetry.http_metrics import HttpMetrics
+from batchgate.telemetry.native_metrics import NativeMetrics
 from batchgate.telemetry.state_gauges import StateGauges
 from batchgate.telemetry.workspace_labels import WORKSPACE_LABEL, WorkspaceFilter, WorkspaceLabels
 
@@ -40,6 +43,7 @@ class Metrics(NoTelemetry):
         ProcessCollector(registry=self._registry)
         info = Gauge("batchgate_info", "Always 1.", ["version", "role"], registry=self._registry)
         info.labels(version, role).set(1)
+        self._native = NativeMetrics(self._registry, self._workspaces)
         self._finished = self._counter(
             "batchgate_requests_finished", "Requests of batches that have a result.", WORKSPACE_LABEL, "outcome"
         )
@@ -94,9 +98,10 @@ class Metrics(NoTelemetry):
         """Count a retry."""
         self._calls.tally(batch.workspace, account, request.model).record_retry(reason)
 
-    def results_flushed(self, claim: Claim, chunk: ResultChunk, *, seconds: float) -> None:
+    def results_flushed(self, claim: Claim, chunk: ResultChunk, *, seconds: float, native: bool) -> None:
         """Count results, and measure their write if there were any."""
         if chunk.seqs:
+            self._native.results_stored(claim.batch, chunk, native=native)
             self._result_write.observe(seconds)
             self._finish(claim.batch, succeeded=chunk.succeeded, errored=chunk.errored)
 
@@ -109,6 +114,25 @@ class Metrics(NoTelemetry):
         self._ended.labels(self._workspaces(batch.workspace)).inc()
         self._finalization.observe(seconds)
         self._finish(batch, canceled=counts.canceled, expired=counts.expired)
+
+    def native_call_ended(
+        self,
+        batch: Batch,  # noqa: ARG002
+        job: NativeJob,
+        call: NativeCall,
+        outcome: str,
+        seconds: float,
+    ) -> None:
+        """Count and measure a call to a batch API."""
+        self._native.call_ended(job, call, outcome, seconds)
+
+    def native_job_ended(self, batch: Batch, job: NativeJob, *, rescued: int) -> None:
+        """Measure a job, and count the requests that run directly instead."""
+        self._native.job_ended(batch, job, rescued)
+
+    def native_paid_twice(self, batch: Batch, job: NativeJob, requests: int, spend: Spend) -> None:  # noqa: ARG002
+        """Count late answers, and their cost."""
+        self._native.paid_twice(batch, requests, spend)
 
     def http_answered(self, operation: str, status: int, seconds: float) -> None:
         """Count and measure an HTTP request."""

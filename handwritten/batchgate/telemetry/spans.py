@@ -37,9 +37,11 @@ from opentelemetry.trace import (
 
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.clock import MICROSECONDS
+from batchgate.engine.model.native_job import NativeJob
 from batchgate.engine.model.provider_call import RequestRow, RowKind
 from batchgate.engine.model.usage import Counts
-from batchgate.engine.ports.telemetry import SUCCEEDED, NoTelemetry
+from batchgate.engine.ports.telemetry import SUCCEEDED, NativeCall, NoTelemetry
 
 Attributes = dict[str, str | int]
 
@@ -51,6 +53,16 @@ GEN_AI_OPERATIONS: Final[Mapping[RowKind, str]] = {
     "responses": "chat",
     "embeddings": "embeddings",
     "completions": "text_completion",
+    "converse": "chat",
+    "invoke_model": "generate_content",
+    "cohere_chat": "chat",
+    "cohere_embed": "embeddings",
+    "generate_content": "generate_content",
+    "embed_content": "embeddings",
+    "speech": "generate_content",
+    "replicate": "generate_content",
+    "elevenlabs": "generate_content",
+    "runway": "generate_content",
 }
 """The ``gen_ai.operation.name`` of each kind of request."""
 CLOSE_TIMEOUT = 3.0  # seconds
@@ -62,7 +74,7 @@ def otlp_processor() -> SpanProcessor:
 
 
 class Spans(NoTelemetry):
-    """Writes spans of batches, shards, calls and finalizations; its tracer provider is not global."""
+    """Writes spans of batches, shards, native jobs, calls and finalizations; its tracer provider is not global."""
 
     def __init__(self, processor: SpanProcessor, version: str) -> None:
         self._ids = _SpanIds()
@@ -126,6 +138,25 @@ class Spans(NoTelemetry):
             attributes["error.type"] = outcome
         self._write(f"{operation} {model}", attributes, seconds, kind=SpanKind.CLIENT, failed=outcome != SUCCEEDED)
 
+    def native_call_ended(self, batch: Batch, job: NativeJob, call: NativeCall, outcome: str, seconds: float) -> None:
+        """Write the span of a call to a batch API."""
+        attributes = _job_attributes(batch, job) | {"batchgate.outcome": outcome}
+        if outcome != SUCCEEDED:
+            attributes["error.type"] = outcome
+        context, failed = self._batch_context(batch), outcome != SUCCEEDED
+        name = f"{call} native job"
+        self._write(name, attributes, seconds, context=context, kind=SpanKind.CLIENT, failed=failed)
+
+    def native_job_ended(self, batch: Batch, job: NativeJob, *, rescued: int) -> None:
+        """Write the span of a job, from its plan to its end."""
+        attributes = _job_attributes(batch, job)
+        attributes["batchgate.state"] = job.state
+        attributes["batchgate.answered"] = job.answered
+        attributes["batchgate.rescued"] = rescued
+        seconds = ((job.ended_at or job.created_at) - job.created_at) / MICROSECONDS
+        failed = job.state == "failed"
+        self._write("native job", attributes, seconds, context=self._batch_context(batch), failed=failed)
+
     def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
         """Write the span of a finalization."""
         attributes: Attributes = {BATCH: batch.id}
@@ -185,6 +216,19 @@ def _batch_span_ids(batch: Batch) -> tuple[int, int]:
     """Derive the trace id and the root span id of a batch; they are never 0, which is invalid."""
     digest = hashlib.blake2b(batch.id.encode(), digest_size=24).digest()
     return int.from_bytes(digest[:16]) or 1, int.from_bytes(digest[16:]) or 1
+
+
+def _job_attributes(batch: Batch, job: NativeJob) -> Attributes:
+    attributes: Attributes = {
+        BATCH: batch.id,
+        "batchgate.account": job.account,
+        "batchgate.job": job.token,
+        "batchgate.requests": job.requests,
+        "gen_ai.request.model": job.model[:128],
+    }
+    if job.upstream_id is not None:
+        attributes["batchgate.upstream_id"] = job.upstream_id
+    return attributes
 
 
 def _shard_key(claim: Claim) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from batchgate.engine.model.batch import Backlog, BatchStatus
+from batchgate.engine.model.native_job import ACTIVE_STATES
 from batchgate.engine.ports.telemetry import EngineState
 from batchgate.telemetry.workspace_labels import WORKSPACE_LABEL
 
@@ -77,12 +78,18 @@ def _limiter_metrics(limiters: Mapping[tuple[str, str], tuple[float, int]]) -> I
 
 def _backlog_metrics(state: EngineState | None, counts: Mapping[str, Counter[BatchStatus]]) -> Iterator[Metric]:
     labels = [WORKSPACE_LABEL, "status"]
+    jobs = GaugeMetricFamily(
+        "batchgate_native_jobs", "Native jobs that have not ended, by state.", labels=["account", "state"]
+    )
     batches = GaugeMetricFamily("batchgate_batches", "Batches that have not ended, by status.", labels=labels)
     waiting = GaugeMetricFamily("batchgate_shards_waiting", "Shards that wait for a worker.")
     oldest = GaugeMetricFamily("batchgate_oldest_shard_wait_seconds", "Age of the oldest batch with a waiting shard.")
     if state and state.backlog:
         for workspace, status in product(counts, OPEN_STATUSES):
             batches.add_metric([workspace, status], counts[workspace][status])
+        accounts = sorted({account for account, _ in state.backlog.native_jobs})
+        for account, job_state in product(accounts, sorted(ACTIVE_STATES)):
+            jobs.add_metric([account, job_state], state.backlog.native_jobs.get((account, job_state), 0))
         waiting.add_metric([], state.backlog.waiting_shards)
         oldest.add_metric([], state.waiting_seconds)
-    yield from (batches, waiting, oldest)
+    yield from (batches, jobs, waiting, oldest)

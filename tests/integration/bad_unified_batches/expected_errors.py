@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from batchgate.api.request_errors import allowed_values
+from batchgate.engine.model.batch_endpoint import KINDS
+from batchgate_api.gateway import CreateUnifiedBatch
 from tests.support.error_responses import check_unified_error
 from tests.support.running_app import RunningApp
 from tests.support.unified_batches import messages
@@ -9,7 +12,8 @@ from tests.support.unified_batches import messages
 INVALID = "invalid_request_error"
 MISSING, UNKNOWN, WRONG = "missing_required_parameter", "unknown_parameter", "invalid_value"
 CONFIGURED = "configured: openai, anthropic, simulator"
-ENDPOINTS = "/v1/chat/completions, /v1/embeddings, /v1/completions, /v1/responses, /v1/messages"
+ENDPOINTS = ", ".join(allowed_values(CreateUnifiedBatch, "endpoint"))
+FILE_ENDPOINTS = ", ".join(KINDS)
 RESPONSES = "/v1/responses"
 BODY = messages()
 

@@ -9,6 +9,7 @@ import pytest
 from tests.integration.bad_unified_batches.expected_errors import (
     CONFIGURED,
     ENDPOINTS,
+    FILE_ENDPOINTS,
     INVALID,
     MISSING,
     RESPONSES,
@@ -111,8 +112,7 @@ from tests.support.unified_batches import BATCHES, CHAT, chat_rows
             {"input_file_id": "file-x", "endpoint": "/v1/messages"},
             "endpoint",
             WRONG,
-            "endpoint: a file has no requests for /v1/messages, only for /v1/chat/completions, /v1/responses, "
-            "/v1/embeddings, /v1/completions; send them in requests",
+            f"endpoint: a file has no requests for /v1/messages, only for {FILE_ENDPOINTS}; send them in requests",
             id="file for Messages",
         ),
     ],

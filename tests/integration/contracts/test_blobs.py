@@ -1,5 +1,6 @@
 """The contract of `Blobs`, on the local folder and on a server with S3's protocol."""
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -165,6 +166,16 @@ async def test_a_delete_removes_the_staged_files_of_a_writer_that_died(tmp_path:
     assert not (folder / "b").exists()
     await other.commit()
     assert await read(blobs, "batches/c/input.jsonl") == LARGE
+
+
+async def test_blobs_of_one_folder_are_deleted_at_once_without_an_error(blobs: Blobs) -> None:
+    # The folder goes with its last blob. Once, that failed a delete that was just looking into the folder: of 150
+    # batches with 16 blobs each, 20 to 30 deletes failed.
+    for batch in range(40):
+        names = [f"batches/{batch}/{number}.jsonl" for number in range(8)]
+        for name in names:
+            await write(blobs, name, b"x")
+        await asyncio.gather(*map(blobs.delete, names))
 
 
 async def test_the_local_path_contains_the_bytes_of_the_blob(blobs: Blobs) -> None:

@@ -34,7 +34,7 @@ async def test_a_copied_database_has_its_plans_held_shards_and_jobs(database: Da
             batch, jobs = await planned_with(store, "b", [(1, 2), (3,)], direct=[0], shards=2)
             assert await store.hold_shard(await claimed(store, jobs[0])) is True
             first, second = await store.take_jobs()
-            await store.append_native_results(first, 1, chunk(2))
+            await store.append_native_results(first, {1: chunk(2)})
         copy(database, other)
         async with other.store() as store:
             assert await store.unplanned_batches() == [waiting.key]

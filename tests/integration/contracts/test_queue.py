@@ -5,14 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 
-from batchgate.engine.model.batch import NewBatch
+from batchgate.engine.model.batch import NewBatch, ValidatedInput
 from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
+from batchgate.engine.model.steering import Action, Pause, Resume
 from batchgate.engine.ports.queue import Queue
-from batchgate.engine.ports.store import Store
 from batchgate.queue import MemoryQueue
 from batchgate.queue.procrastinate import ProcrastinateQueue
+from batchgate.store.postgres import PostgresStore
+from batchgate.store.sqlite import SqliteStore
 from tests.support.databases import Database
 
 TEST_TIMEOUT = 120.0  # seconds; only a state that never comes should exceed it
@@ -23,7 +26,11 @@ class QueueAndStore:
     """A queue, and the store of its shards."""
 
     queue: Queue
-    store: Store
+    store: SqliteStore | PostgresStore
+
+    async def steer(self, batch_id: str, action: Action) -> None:
+        """Pause or resume a batch."""
+        await self.store.steering.steer_batch("w", batch_id, action, by="", now=0)
 
     async def create_batches(self, *shards_of_batches: int) -> list[list[QueuedShard]]:
         """Store batches with the given numbers of shards, and enqueue their jobs."""
@@ -63,7 +70,7 @@ def shard(index: int) -> Shard:
 @pytest.fixture
 async def setup(database: Database) -> AsyncIterator[QueueAndStore]:
     async with AsyncExitStack() as stack:
-        store: Store = await stack.enter_async_context(database.store())
+        store: SqliteStore | PostgresStore = await stack.enter_async_context(database.store())
         queue: Queue = MemoryQueue(store.unfinished_jobs)
         if database.url is not None:
             queue = await stack.enter_async_context(ProcrastinateQueue(database.url, timeout=30.0))
@@ -135,6 +142,37 @@ async def test_enqueue_missing_adds_only_shards_without_a_job(setup: QueueAndSto
             while (job := await setup.queue.try_dequeue()) is not None:
                 restored.append(job)
     assert sorted(restored) == [lost, waits]
+
+
+async def test_the_jobs_of_a_paused_batch_leave_the_queue_until_it_is_resumed(setup: QueueAndStore) -> None:
+    (held, waits), (other,) = await setup.create_batches(2, 1)
+    assert await dequeued(setup.queue) == held
+    await setup.steer("batch_0", Pause())
+    setup.queue.withdraw({held.batch_key})
+    setup.queue.complete(held)
+    await setup.queue.enqueue_missing()
+    assert await dequeued(setup.queue) == other
+    assert await setup.queue.try_dequeue() is None
+    await setup.steer("batch_0", Resume())
+    await setup.queue.enqueue_missing()
+    assert [await dequeued(setup.queue), await dequeued(setup.queue)] == [held, waits]
+
+
+async def test_a_batch_that_is_paused_before_it_has_shards_gets_no_jobs_until_it_is_resumed(
+    setup: QueueAndStore,
+) -> None:
+    # Each of its jobs was dequeued, and its claim refused: a thousand steps before the first job of another batch.
+    new = msgspec.structs.replace(new_batch(0, 2), input_blob=None, shards=())
+    batch, _ = await setup.store.create_batch(new)
+    await setup.steer("batch_0", Pause())
+    await setup.store.add_orphan_blob("input 0")
+    validated = ValidatedInput(input_blob="input 0", shards=(shard(0), shard(1)), providers=())
+    jobs = await setup.store.start_batch(batch.key, validated, 1)
+    assert not jobs
+    assert await setup.queue.try_dequeue() is None
+    await setup.steer("batch_0", Resume())
+    await setup.queue.enqueue_missing()
+    assert [(await dequeued(setup.queue)).shard for _ in range(2)] == [0, 1]
 
 
 async def test_the_jobs_of_expedited_batches_come_first(setup: QueueAndStore) -> None:

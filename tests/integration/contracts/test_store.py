@@ -111,7 +111,7 @@ async def test_expired_batches_are_listed_and_their_unclaimed_shards_closed(stor
     held = await claimed(store, jobs[0])
     assert await store.overdue_batches(1499) == []
     assert await store.overdue_batches(1500) == [batch.key]
-    await store.expire_batch(batch.key)
+    await store.expire_batch(batch.key, 1500)
     assert await store.claim_shard(jobs[1]) is None
     assert await store.append_chunk(held, EMPTY, shard_done=True) is True
 

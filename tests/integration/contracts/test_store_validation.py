@@ -1,9 +1,11 @@
 """The contract of `Store` for batches made from files, and for result files."""
 
+from msgspec import structs
+
 from batchgate.engine.model.batch import Batch, BatchOptions, NewBatch, ValidatedInput
 from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.shard import QueuedShard, ResultChunk
-from batchgate.engine.model.usage import Counts, Usage
+from batchgate.engine.model.usage import Counts, Usage, total_usage
 from batchgate.engine.ports.store import Store
 from tests.support.stored_rows import EMPTY, chunk, claimed, create, file_page, new_batch
 
@@ -33,7 +35,7 @@ async def begin(store: Store, batch: Batch, shards: int = 1) -> list[QueuedShard
     """Start a validated batch with two requests per shard."""
     await store.add_orphan_blob(f"{batch.id}/input")
     like = new_batch("like", shards=shards)
-    begun = ValidatedInput(input_blob=f"{batch.id}/input", shards=like.shards, providers=("p", "q"))
+    begun = ValidatedInput(input_blob=f"{batch.id}/input", input_hash=b"hash", shards=like.shards, providers=("p", "q"))
     jobs = await store.start_batch(batch.key, begun, 1100)
     assert jobs is not None
     return list(jobs)
@@ -82,7 +84,7 @@ async def test_a_batch_from_a_file_gets_all_its_requests_when_it_starts(store: S
     jobs = await begin(store, batch, shards=2)
     begun = await found(store, batch)
     assert (begun.status, begun.counts.total, begun.in_progress_at) == ("in_progress", 4, 1100)
-    assert (begun.input_blob, begun.providers) == ("a/input", ("p", "q"))
+    assert (begun.input_blob, begun.input_hash, begun.providers) == ("a/input", b"hash", ("p", "q"))
     assert list(await store.unfinished_jobs()) == jobs
     assert await store.validating_batches() == []
     assert await store.owns_blob("a", "a/input")
@@ -160,7 +162,7 @@ async def test_the_usage_of_responses_is_summed(store: Store) -> None:
         await store.append_chunk(
             claim, ResultChunk(seqs=one.seqs, lines=one.lines, succeeded=1, errored=0, usage=used), shard_done=False
         )
-    assert (await found(store, batch)).usage == used + used
+    assert (await found(store, batch)).usage == total_usage([used, used])
 
 
 async def test_deleting_the_last_file_of_a_batch_orphans_its_blobs(store: Store) -> None:
@@ -190,3 +192,14 @@ async def test_the_files_of_a_batch_are_deleted_with_it(store: Store) -> None:
     assert list(await store.list_orphan_blobs()) == ["a/input", "a/results"]
     await store.expire_files(9_999)
     assert list(await store.list_orphan_blobs()) == ["a/input", "a/results"]
+
+
+async def test_a_model_with_a_nul_is_no_reason_to_fail(store: Store) -> None:
+    new = structs.replace(new_batch("a"), model="m\0")
+    await store.add_orphan_blob("a/input")
+    assert (await store.create_batch(new))[0].model is None
+    batch = await submit(store, "b")
+    await store.add_orphan_blob("b/input")
+    validated = ValidatedInput(input_blob="b/input", shards=new.shards, providers=("p",), model="m\0")
+    assert await store.start_batch(batch.key, validated, 1100) is not None
+    assert (await found(store, batch)).model is None

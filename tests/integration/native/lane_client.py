@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import structs
@@ -26,8 +26,39 @@ BASES: Final = {
     "perplexity": "/perplexity",
     "deepinfra": "/deepinfra/v1/openai",
     "anthropic": "/anthropic",
+    "bedrock": "/bedrock",
+    "mistral": "/mistral/v1",
+    "together": "/together/v1",
+    "xai": "/xai/v1",
+    "openrouter": "/openrouter/api/v1",
+    "fireworks": "/fireworks/inference/v1",
+    "gemini": "/gemini",
+    "cohere": "/cohere",
+    "vertex": "/vertex",
 }
 """The paths of the simulated providers, as the ``base_url`` of an account would have them."""
+
+AWS_KEY: Final = '{"AccessKeyId":"AKIDEXAMPLE","SecretAccessKey":"a-secret-key"}'
+
+CLOUDS: Final[dict[str, Any]] = {
+    "bedrock": {
+        "region": "us-east-1",
+        "batch_url": "s3://bucket/prefix",
+        "batch_role": "arn:aws:iam::123456789012:role/batches",
+    },
+    "vertex": {"region": "europe-west4", "project": "my-project", "batch_url": "gs://bucket/prefix"},
+}
+"""The settings of accounts whose jobs need a bucket."""
+
+
+def bucket_options(provider: str, url: str) -> dict[str, str | bool]:
+    """Return the options of the bucket of a simulated provider."""
+    options: dict[str, dict[str, str | bool]] = {
+        "bedrock": {"endpoint": f"{url}/bedrock/s3"},
+        "vertex": {"base_url": f"{url}/vertex/gcs"},
+    }
+    return options.get(provider, {})
+
 
 END: Final = 120.0
 """Simulated seconds after which a job has ended."""
@@ -44,7 +75,13 @@ class LaneClient:
         self.provider: Final = provider
         self.providers: Final = providers
         self.account: Final = Account(
-            name="acc", provider=provider, base_url=providers.url + BASES[provider], api_key="sk-a-key", timeout=30.0
+            name="acc",
+            provider=provider,
+            base_url=providers.url + BASES[provider],
+            api_key=AWS_KEY if provider == "bedrock" else "sk-a-key",
+            timeout=30.0,
+            **CLOUDS.get(provider, {}),
+            batch_options=bucket_options(provider, providers.url),
         )
 
     @property
@@ -68,7 +105,7 @@ class LaneClient:
         return PlannedRow(row_id=f"r{seq}", line=msgspec.json.encode(line))
 
     def job(self, requests: int, token: str = "tok-1") -> NativeJob:
-        """Return a job that nothing was sent of."""
+        """Return a job whose requests were all sent once."""
         return NativeJob(
             batch_key=1,
             token=token,
@@ -77,6 +114,7 @@ class LaneClient:
             kind=self.kind,
             seqs=b"",
             requests=requests,
+            sent=requests,
             tokens=1,
             created_at=START,
             creating_at=START,
@@ -107,7 +145,8 @@ class LaneClient:
 
     async def results(self, job: NativeJob) -> list[NativeResult]:
         """Return all results of a job."""
-        return [result async for result in self.batches.results(self.account, job, await self.poll(job))]
+        groups = self.batches.results(self.account, job, await self.poll(job))
+        return [result async for group in groups for result in group]
 
     def answer(self, row: RequestRow, result: NativeResult) -> bytes:
         """Decode a result as the direct lane would; raises its error."""

@@ -6,19 +6,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from batchgate.account_settings import AccountSettings
 from batchgate.providers.simulator.batches.control import JournalJob
-from batchgate.settings import AccountSettings
-from tests.support.running_app import BATCHES, RunningApp, running_app
+from batchgate.providers.simulator.batches.settings import BatchSettings
+from tests.integration.native.lane_client import AWS_KEY, BASES, CLOUDS, bucket_options
+from tests.support.running_app import BATCHES, RunningApp, params, running_app
 from tests.support.simulated_batches import SimulatedProviders, simulated_providers
 
 STEP = 10.0
 """Seconds by which the clocks move at once."""
 KEY = "provider-key-0123456789"
+MIN_REQUESTS = 20
 CALLS = 5
 """Calls to the gateway between two moves of the clocks: it needs some real time for calls of its own."""
-PATHS = {"openai": "/openai/v1", "anthropic": "/anthropic", "groq": "/groq/openai/v1"}
+MODELS = {"xai": "grok-4.3", "bedrock": "anthropic.claude-simulated"}
+"""Models with a discount, of the providers where not all have one, and with a format of their own."""
+
+FACTORS: dict[str, dict[str, Any]] = {"cohere": {"native_factors": {"*": 0.5}}}
+"""The settings of providers that publish no discount, without which the lane ``auto`` makes no job."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,16 @@ class NativeGateway:
 
     app: RunningApp
     providers: SimulatedProviders
+    provider: str = "openai"
+
+    async def create(self, *ids: str, **options: Any) -> dict[str, Any]:
+        """Create a batch with one request for each id, for a model with a discount."""
+        sent = params(MODELS.get(self.provider, "simulated"))
+        requests = [{"custom_id": custom_id, "params": sent} for custom_id in ids]
+        status, batch = await self.app.call("POST", BATCHES, json={"requests": requests}, **options)
+        assert status == 200, batch
+        assert isinstance(batch, dict)
+        return batch
 
     async def pass_time(self, seconds: float = STEP, calls: int = CALLS) -> None:
         """Move the clocks of the providers and of the gateway, and let it work for as long as some calls take."""
@@ -58,13 +75,23 @@ class NativeGateway:
         return progress
 
 
+def cloud_account(provider: str, url: str) -> dict[str, Any]:
+    """Return the settings that only an account has whose jobs need a bucket; none for other providers."""
+    if provider not in CLOUDS:
+        return {}
+    own = {"api_key": AWS_KEY, "job_min_requests": MIN_REQUESTS} if provider == "bedrock" else {}
+    return {**CLOUDS[provider], **own, "batch_options": bucket_options(provider, url)}
+
+
 @asynccontextmanager
 async def native_gateway(
-    data_dir: Path, provider: Literal["openai", "anthropic", "groq"] = "openai", **account: Any
+    data_dir: Path, provider: str = "openai", *, environment: dict[str, str] | None = None, **account: Any
 ) -> AsyncIterator[NativeGateway]:
     """Run a gateway with one account of a provider."""
-    async with simulated_providers() as providers:
-        given = {"lane": "auto"} | account
-        settings = AccountSettings(provider=provider, base_url=providers.url + PATHS[provider], api_key=KEY, **given)
-        async with running_app(data_dir, accounts={provider: settings}) as app:
-            yield NativeGateway(app, providers)
+    # The gateway waits in real time for a file that is pending.
+    async with simulated_providers(settings=BatchSettings(file_pending=0)) as providers:
+        given: dict[str, Any] = {"lane": "auto", "api_key": KEY, "native_min_requests": MIN_REQUESTS}
+        given |= cloud_account(provider, providers.url) | FACTORS.get(provider, {}) | account
+        settings = AccountSettings(provider=provider, base_url=providers.url + BASES[provider], **given)
+        async with running_app(data_dir, accounts={provider: settings}, environment=environment) as app:
+            yield NativeGateway(app, providers, provider)

@@ -8,8 +8,9 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from batchgate.settings import AccountSettings
-from tests.integration.native.native_gateway import KEY, PATHS
+from batchgate.account_settings import AccountSettings
+from tests.integration.native.lane_client import BASES
+from tests.integration.native.native_gateway import KEY
 from tests.support.running_app import BATCHES, running_app
 from tests.support.simulated_batches import SimulatedProviders, simulated_providers
 
@@ -51,8 +52,8 @@ async def held_poll(providers: SimulatedProviders) -> AsyncIterator[HeldPoll]:
 async def test_a_cancel_during_a_poll_reaches_the_provider_before_the_next_poll_is_due(tmp_path: Path) -> None:
     async with simulated_providers() as providers, held_poll(providers) as held:
         await providers.configure(running=1000)
-        url = held.url + PATHS["openai"]
-        account = AccountSettings(provider="openai", base_url=url, api_key=KEY, lane="auto")
+        url = held.url + BASES["openai"]
+        account = AccountSettings(provider="openai", base_url=url, api_key=KEY, lane="auto", native_min_requests=20)
         async with running_app(tmp_path, accounts={"openai": account}) as app, asyncio.timeout(SOON):
             batch = await app.create(*IDS)
             await held.polled.wait()

@@ -64,36 +64,42 @@ async def test_results_that_cannot_be_downloaded_are_rescued_before_the_batch_ex
         assert await outcomes(gateway, batch["id"]) == {"succeeded": len(IDS)}
 
 
-async def test_a_job_that_may_be_one_of_two_is_given_up_before_the_batch_expires(tmp_path: Path) -> None:
-    async with native_gateway(tmp_path, "anthropic") as gateway:
-        await gateway.providers.play(lose_create_answer="close", accept_twice=True)
-        batch = await gateway.app.create(*IDS)
-        await gateway.jobs_upstream(2)
-        for _ in range(24 * 6 - 4):
-            await gateway.pass_time(600)
-        await ended_within(gateway, batch["id"], 2400, step=10)
-        assert await outcomes(gateway, batch["id"]) == {"succeeded": len(IDS)}
+def check_that_the_field_is_named(result: dict[str, Any]) -> None:
+    assert result["result"]["type"] == "errored"
+    assert result["result"]["error"]["error"]["message"].startswith("mcp_servers: "), result
 
 
 @EACH_LANE
-async def test_a_job_of_requests_that_cannot_be_translated_ends_at_once(tmp_path: Path, lane: str) -> None:
+async def test_a_job_of_requests_that_cannot_be_translated_ends_at_once_and_its_results_name_the_field(
+    tmp_path: Path, lane: str
+) -> None:
     async with native_gateway(tmp_path, "openai", lane=lane) as gateway:
         requests = [{"custom_id": custom_id, "params": UNTRANSLATABLE} for custom_id in IDS]
         _, batch = await gateway.app.call("POST", BATCHES, json={"requests": requests})
         await ended_within(gateway, batch["id"], 600)
-        assert await outcomes(gateway, batch["id"]) == {"errored": len(IDS)}
+        results = await gateway.app.results(batch["id"])
+        assert len(results) == len(IDS)
+        for result in results:
+            check_that_the_field_is_named(result)
         assert await gateway.providers.jobs() == []
 
 
-async def test_a_shard_whose_requests_cannot_be_translated_is_released_by_its_job(tmp_path: Path) -> None:
-    async with native_gateway(tmp_path, "openai") as gateway:
+@EACH_LANE
+@pytest.mark.parametrize("translatable", [500, 519])
+async def test_requests_that_cannot_be_translated_end_with_their_reason_whatever_else_is_in_their_shard(
+    tmp_path: Path, lane: str, translatable: int
+) -> None:
+    """A shard has 500 requests; a job keeps those that it does not send if it has no others of their shard."""
+    async with native_gateway(tmp_path, "openai", lane=lane) as gateway:
         requests = [
-            {"custom_id": f"request-{number}", "params": params() if number < 500 else UNTRANSLATABLE}
+            {"custom_id": f"request-{number}", "params": params() if number < translatable else UNTRANSLATABLE}
             for number in range(520)
         ]
         _, batch = await gateway.app.call("POST", BATCHES, json={"requests": requests})
         await ended_within(gateway, batch["id"], 3600)
-        assert await outcomes(gateway, batch["id"]) == {"succeeded": 500, "errored": 20}
+        assert await outcomes(gateway, batch["id"]) == {"succeeded": translatable, "errored": 520 - translatable}
+        for result in (await gateway.app.results(batch["id"]))[translatable:]:
+            check_that_the_field_is_named(result)
 
 
 @EACH_LANE

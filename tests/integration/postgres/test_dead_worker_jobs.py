@@ -93,6 +93,24 @@ async def test_another_worker_gets_the_jobs_of_a_dead_worker_within_the_timeout(
     assert {(record["batch"], record["workspace"]) for record in records} == {("batch", "w")}
 
 
+async def test_a_job_whose_worker_never_got_the_answer_to_its_fetch_is_run(
+    url: str, store: PostgresStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The server was killed after the commit: the worker lived on with a job that it did not know, and the batch hung.
+    held, lost = await create_jobs(store, 2)
+    async with open_queue(url) as queue:
+        assert await dequeued(queue) == held
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute(
+                "UPDATE procrastinate_jobs SET status = 'doing', worker_id = %(worker)s WHERE status = 'todo'",
+                {"worker": queue._worker},
+            )
+        assert await dequeued(queue) == lost
+        assert await statuses(url) == ["doing", "doing"]
+    actions = [record.__dict__.get("action") for record in caplog.records]
+    assert actions.count("unheld_jobs_requeued") == 1
+
+
 async def test_an_evicted_worker_does_not_end_the_job_of_another(url: str, store: PostgresStore) -> None:
     [job] = await create_jobs(store, 1)
     async with open_queue(url, 60.0) as evicted, open_queue(url, 60.0) as other:

@@ -73,7 +73,7 @@ async def test_results_wait_for_a_process_that_takes_the_jobs_and_are_refused_th
     with observer.holding_locks(LOCK_JOBS):
         taking = asyncio.create_task(stores[1].take_jobs())
         await observer.wait_for_lock_waiters(1)
-        writing = asyncio.create_task(stores[0].append_native_results(old, 0, chunk(0)))
+        writing = asyncio.create_task(stores[0].append_native_results(old, {0: chunk(0)}))
         await observer.wait_for_lock_waiters(2)
     await taking
     with pytest.raises(StaleClaim):
@@ -167,10 +167,10 @@ async def test_concurrent_takers_collectors_workers_and_cancels_lose_nothing(
         seq = claim.shard.first_seq
         job = current[min(current) if claim.shard.index < 2 else max(current)]
         await asyncio.gather(
-            stores[0].append_native_results(job, claim.shard.index, chunk(seq + 1)),
+            stores[0].append_native_results(job, {claim.shard.index: chunk(seq + 1)}),
             stores[1].append_chunk(claim, chunk(seq), shard_done=False),
             stores[1].save_job(job),
-            stores[0].expire_batch(batch.key),
+            stores[0].expire_batch(batch.key, 1500),
         )
     takers = [store.take_jobs() for store in stores for _ in range(5)]
     holds = [stores[0].hold_shard(claim) for claim in claims]

@@ -11,6 +11,7 @@ import pytest
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim
+from batchgate.engine.model.failure import Failure, failure_groups
 from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.ports.store import Store
@@ -41,7 +42,7 @@ async def test_a_batch_ends_although_its_last_write_and_its_cancel_are_concurren
     async def close() -> object:
         if closed_by == "cancel":
             return await stores[1].cancel_batch("w", "a", 5)
-        await stores[1].expire_batch(batch.key)
+        await stores[1].expire_batch(batch.key, 1500)
         return None
 
     async def append() -> object:
@@ -150,13 +151,16 @@ async def test_a_write_that_is_repeated_after_a_lost_response_counts_once(
 ) -> None:
     batch, jobs = await create(stores[0], "a", shards=2)
     starts_first, second = [await claimed(stores[0], job) for job in jobs]
+    failures = failure_groups([(1, Failure(kind="api_error", message="broken", custom_id="r1"))])
+    failed = msgspec.structs.replace(chunk(1, errored=1), failures=failures)
     for _ in range(2):
-        assert await stores[0].append_chunk(starts_first, chunk(1), shard_done=False) is False
+        assert await stores[0].append_chunk(starts_first, failed, shard_done=False) is False
     for _ in range(2):
         assert await stores[1].append_chunk(starts_first, chunk(0), shard_done=True) is False
     for _ in range(2):
         assert await stores[1].append_chunk(second, EMPTY, shard_done=True) is True
-    assert await counts(stores[0], batch) == Counts(total=4, succeeded=2)
+    assert await counts(stores[0], batch) == Counts(total=4, succeeded=1, errored=1)
+    assert await stores[1].failures_of(batch.key) == failures
     assert observer.value("SELECT open_shards FROM batches") == 0
     with pytest.raises(StaleClaim):
         await stores[0].append_chunk(
@@ -231,7 +235,7 @@ async def test_concurrent_operations_do_not_deadlock(stores: Stores, observer: D
         run(choose.choice(stores), choose, jobs) for _, jobs in batches for _ in range(2)
     ]
     work += [choose.choice(stores).cancel_batch("w", batch.id, 5) for batch, _ in batches]
-    work += [choose.choice(stores).expire_batch(batch.key) for batch, _ in batches]
+    work += [choose.choice(stores).expire_batch(batch.key, 1500) for batch, _ in batches]
     work += [choose.choice(stores).delete_batch("w", batch.id, 9) for batch in with_files]
     work += [
         choose.choice(stores).delete_file("w", f"file-{batch.id}-{part}", 3000)

@@ -13,8 +13,8 @@ from batchgate.blobs import FolderBlobs
 from batchgate.engine.model.errors import BlobError, StoreError
 from batchgate.engine.model.file import NewFile
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
+from batchgate.store.list_records import NO_UPPER_BOUND
 from batchgate.store.postgres import PostgresAddress, PostgresStore
-from batchgate.store.postgres.store import NO_UPPER_BOUND
 from tests.integration.contracts.test_store_validation import begin, submit
 from tests.support.database_observer import DatabaseObserver
 from tests.support.stored_rows import (
@@ -142,8 +142,12 @@ async def test_other_processes_are_notified_of_events(stores: Stores, observer: 
     await stores[0].append_chunk(held, chunk(0), shard_done=True)
     assert observer.received_events() == [("finalize", batch.key)]
     overdue, _ = await create(stores[0], "b")
-    await stores[0].expire_batch(overdue.key)
-    assert sorted(observer.received_events()) == [("finalize", overdue.key), ("stop_sending", overdue.key)]
+    await stores[0].expire_batch(overdue.key, 1500)
+    assert sorted(observer.received_events()) == [
+        ("expire", overdue.key),
+        ("finalize", overdue.key),
+        ("stop_sending", overdue.key),
+    ]
     done, (job,) = await create(stores[0], "c")
     await stores[0].append_chunk(await claimed(stores[0], job), chunk(0, 1), shard_done=True)
     assert observer.received_events() == [("finalize", done.key)]
@@ -237,7 +241,7 @@ async def test_a_write_that_waits_too_long_for_a_lock_fails(url: str, monkeypatc
         batch, _ = await create(store, "a")
         with psycopg.connect(url) as other:
             other.execute("LOCK TABLE batches")
-            for write in (create(store, "b"), store.cancel_batch("w", "a", 1), store.expire_batch(batch.key)):
+            for write in (create(store, "b"), store.cancel_batch("w", "a", 1), store.expire_batch(batch.key, 1500)):
                 with pytest.raises(StoreError, match="lock timeout"):
                     await write
         assert await store.find_batch("w", "a") is not None

@@ -278,13 +278,14 @@ def test_a_request_without_an_end_takes_time_in_proportion_to_its_bytes(start: b
         with limits(MAX_REQUEST=2**21, MAX_WINDOW=2**21 + 2**16), pytest.raises(RefusedError):
             read(pieces)
 
-    assert seconds_of(refuse) < 25 * seconds_of(lambda: decoder.decode(valid))
+    # Other processes make it up to 30 times; in proportion to the square it would be several hundred times.
+    assert seconds_of(refuse) < 60 * seconds_of(lambda: decoder.decode(valid))
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Return the processor time that work takes, the smallest of three runs."""
+    """Return the processor time that work takes, the smallest of five runs."""
     seconds = []
-    for _ in range(3):
+    for _ in range(5):
         begun = time.thread_time()
         work()
         seconds.append(time.thread_time() - begun)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgate.api.times import EPOCH, rfc3339, rfc3339_or_none
+from batchgate.engine.model.times import EPOCH, rfc3339, rfc3339_or_none
 
 
 @pytest.mark.parametrize(

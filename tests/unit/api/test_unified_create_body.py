@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batchgate.api import create_body
@@ -148,6 +148,7 @@ def test_a_truncated_create_is_refused(create: dict[str, Any], cuts: Sequence[in
     place=st.integers(0, 2**16),
     byte=st.integers(0, 255) | st.sampled_from(b'{}[],:"\\ \n'),
 )
+@example(create={"metadata": {"a": {}, "b": ""}, "requests": []}, cuts=[], window=256, place=26, byte=ord("x"))
 @settings(NO_DEADLINE, max_examples=200)
 def test_a_create_with_one_wrong_byte_is_refused_or_parsed_like_the_whole(
     create: dict[str, Any], cuts: Sequence[int], window: int, place: int, byte: int

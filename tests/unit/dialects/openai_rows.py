@@ -28,9 +28,44 @@ def responses(**fields: Any) -> Json:
     return {"model": "prefix/model", "input": "Hello"} | fields
 
 
-def translate(row: Json, kind: RowKind, to: RowKind, target: ServerCapabilities = ALL_CHAT_COMPLETIONS) -> Json:
+def converse(**fields: Any) -> Json:
+    """Write a Converse request; what is not given is the least that it needs."""
+    return {"messages": [{"role": "user", "content": [{"text": "Hello"}]}]} | fields
+
+
+def generate(**fields: Any) -> Json:
+    """Write a request of generateContent; what is not given is the least that it needs."""
+    return {"model": "prefix/model", "contents": [{"role": "user", "parts": [{"text": "Hello"}]}]} | fields
+
+
+def gemini_answer(*parts: Json, **candidate: Any) -> Json:
+    """Write an answer of generateContent."""
+    said = [*parts] or [{"text": "Hi"}]
+    return {
+        "candidates": [{"content": {"role": "model", "parts": said}, "finishReason": "STOP"} | candidate],
+        "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 2, "totalTokenCount": 3},
+        "modelVersion": "served",
+        "responseId": "resp-1",
+    }
+
+
+def translate(
+    row: Json,
+    kind: RowKind,
+    to: RowKind,
+    target: ServerCapabilities = ALL_CHAT_COMPLETIONS,
+    *,
+    model: str = "model",
+) -> Json:
     """Translate a request."""
-    body = translate_request(msgspec.json.encode(row), kind=kind, to=to, model="model", target=target)
+    body = translate_request(msgspec.json.encode(row), kind=kind, to=to, model=model, target=target)
+    document: Json = msgspec.json.decode(body)
+    return document
+
+
+def to_gemini(row: Json, model: str = "gemini-3-pro", kind: RowKind = "chat_completions") -> Json:
+    """Translate a request to generateContent for a model."""
+    body = translate_request(msgspec.json.encode(row), kind=kind, to="generate_content", model=model)
     document: Json = msgspec.json.decode(body)
     return document
 

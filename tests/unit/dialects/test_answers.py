@@ -15,6 +15,7 @@ from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
 from batchgate.engine.model.errors import NoUpstreamAnswer, Untranslatable
+from batchgate.engine.model.provider_call import RowKind
 from tests.unit.dialects.openai_rows import (
     CALL,
     CREATED,
@@ -154,6 +155,18 @@ def test_a_completion_becomes_a_response_that_the_sdk_parses() -> None:
         "output_tokens_details": {"reasoning_tokens": 3},
         "total_tokens": 12,
     }
+
+
+@pytest.mark.parametrize("to", ["messages", "responses", "converse"])
+def test_reasoning_tokens_that_xai_counts_beside_the_completion_are_output(to: RowKind) -> None:
+    usage = {
+        "prompt_tokens": 9,
+        "completion_tokens": 7,
+        "total_tokens": 21,
+        "completion_tokens_details": {"reasoning_tokens": 5},
+    }
+    counted = answered(completion(usage=usage), "chat_completions", to)["usage"]
+    assert counted.get("output_tokens", counted.get("outputTokens")) == 12
 
 
 def test_a_response_repeats_its_request() -> None:

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from batchgate.engine.model.errors import (
     STATUSES,
+    ErrorKind,
     NoUpstreamAnswer,
     RequestError,
     Untranslatable,
     UpstreamError,
     UpstreamUnreachable,
 )
-from batchgate.engine.ports.rows import RowFormat
+from batchgate.engine.ports.rows import RowFormat, RowOutcome
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.openai_rows import OpenAIRows
 from batchgate.providers.dialects.result_lines import anthropic_result_line, openai_result_line
@@ -25,6 +26,7 @@ from batchgate_api.openai_rows import BatchOutputLine
 from tests.unit.dialects.openai_rows import Json, message
 
 OPENAI, ANTHROPIC = OpenAIRows(), AnthropicRows()
+UNREACHABLE = UpstreamUnreachable("api_error", "u", status=0, retry_safe=True)
 NASTY = 'a","method":"POST","response":{"status_code":200}\n\\ü\u2028'
 TEXTS = st.text(st.characters(codec="utf-8"))
 
@@ -246,3 +248,51 @@ def _texts(value: object) -> list[str]:
             return [text for inner in value for text in _texts(inner)]
         case _:
             return []
+
+
+# ---------------------------------------------------------------- retries
+
+
+@pytest.mark.parametrize("rows", [OPENAI, ANTHROPIC])
+@pytest.mark.parametrize("kind", list(STATUSES))
+def test_a_result_line_tells_the_class_of_its_error(rows: RowFormat, kind: ErrorKind) -> None:
+    line = rows.errored_line("a", UpstreamError(kind, "No.", status=STATUSES[kind], retry_safe=False))
+    assert rows.outcome(line) == RowOutcome("a", kind)
+    assert rows.outcome(rows.errored_line("a", RequestError(kind, "No."))) == RowOutcome("a", kind)
+
+
+@pytest.mark.parametrize("rows", [OPENAI, ANTHROPIC])
+def test_a_result_line_tells_how_its_request_ended(rows: RowFormat) -> None:
+    assert rows.outcome(rows.succeeded_line("a", b'{"error":{}}')) == RowOutcome("a", None)
+    assert rows.outcome(rows.unfinished_line("a", "canceled")) == RowOutcome("a", "canceled")
+    assert rows.outcome(rows.unfinished_line("a", "expired")) == RowOutcome("a", "expired")
+
+
+def test_an_error_without_a_response_has_the_class_that_anthropics_format_gives_it() -> None:
+    for error in (NoUpstreamAnswer("timeout_error", "t", status=0, retry_safe=True), UNREACHABLE):
+        line = OPENAI.errored_line("a", error)
+        translated = anthropic_result_line(line, kind="chat_completions")
+        assert OPENAI.outcome(line) == ANTHROPIC.outcome(translated)
+
+
+@pytest.mark.parametrize(("rows", "line"), [(OPENAI, input_line(BODY)), (ANTHROPIC, params_line(BODY))])
+def test_another_model_leaves_the_other_fields_byte_for_byte(rows: RowFormat, line: bytes) -> None:
+    changed = rows.change_model(line, lambda model: f"{model}-2")
+    assert changed.endswith(b"\n")
+    row = rows.read(changed)
+    assert (row.custom_id, row.model, row.params) == ("a", "m-2", b'{"input":1.50,"model":"m-2","custom_id":"x"}')
+    assert rows.change_model(line, lambda model: model) == line
+
+
+@pytest.mark.parametrize("body", [b'{"input":1}', b"[]", b"1"])
+def test_a_request_without_a_model_gets_none(body: bytes) -> None:
+    assert OPENAI.change_model(input_line(body), lambda _: "x") == input_line(body)
+
+
+def test_a_model_that_is_no_text_is_replaced() -> None:
+    assert OPENAI.change_model(input_line(b'{"model":7}'), lambda _: "x") == input_line(b'{"model":"x"}')
+
+
+def test_a_request_to_a_providers_own_url_keeps_its_model() -> None:
+    line = b'{"custom_id":"a","method":"POST","url":"/v1/predictions","body":{"version":"v","model":"m"}}\n'
+    assert OPENAI.change_model(line, lambda _: "x") == line

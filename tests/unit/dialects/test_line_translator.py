@@ -63,12 +63,29 @@ def usage(kind: RowKind, answer: Any) -> Usage | None:
             {
                 "input_tokens": 1,
                 "cache_creation_input_tokens": 10,
+                "cache_creation": {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 6},
                 "cache_read_input_tokens": 100,
                 "output_tokens": 7,
                 "output_tokens_details": {"thinking_tokens": 3},
                 "service_tier": "batch",
             },
-            Usage(input_tokens=111, cached_tokens=100, output_tokens=7, reasoning_tokens=3),
+            Usage(
+                input_tokens=111,
+                cached_tokens=100,
+                cache_write_tokens=10,
+                long_cache_write_tokens=6,
+                output_tokens=7,
+                reasoning_tokens=3,
+            ),
+        ),
+        (
+            "chat_completions",
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 7,
+                "prompt_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 4},
+            },
+            Usage(input_tokens=9, cached_tokens=2, cache_write_tokens=4, output_tokens=7),
         ),
         (
             "messages",
@@ -85,6 +102,16 @@ def usage(kind: RowKind, answer: Any) -> Usage | None:
                 "completion_tokens_details": {"reasoning_tokens": 5},
             },
             Usage(input_tokens=9, cached_tokens=4, output_tokens=7, reasoning_tokens=5),
+        ),
+        (
+            "chat_completions",  # of xAI, which counts reasoning beside the completion
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 7,
+                "total_tokens": 21,
+                "completion_tokens_details": {"reasoning_tokens": 5},
+            },
+            Usage(input_tokens=9, output_tokens=12, reasoning_tokens=5),
         ),
         (
             "chat_completions",
@@ -107,6 +134,12 @@ def usage(kind: RowKind, answer: Any) -> Usage | None:
 )
 def test_the_tokens_of_an_answer_are_counted(kind: RowKind, token_count: Json, expected: Usage) -> None:
     assert usage(kind, {"id": "x", "usage": token_count, "content": []}) == expected
+
+
+@pytest.mark.parametrize("wrong", [b"1e999", b"-1", b"true", b'"many"', b"[1]", b"10000000000000"])
+def test_a_wrong_count_costs_no_other(wrong: bytes) -> None:
+    answer = b'{"usage":{"prompt_tokens":%s,"completion_tokens":7}}' % wrong
+    assert TRANSLATOR.usage("chat_completions", answer) == Usage(output_tokens=7)
 
 
 @pytest.mark.parametrize("kind", KIND_NAMES)

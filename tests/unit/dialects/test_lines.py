@@ -148,7 +148,7 @@ def openai_line(url: str, body: Json) -> bytes:
         (openai_line("/v1/chat/completions", chat(seed=1)), "body.seed: Messages has no seed; leave it out"),
         (openai_line("/v1/responses", responses(input=[{"role": "user"}])), "body.input.0.content: Field required"),
         (openai_line("/v1/embeddings", {"model": "m"}), "url: cannot translate embeddings to Messages"),
-        (openai_line("/v1/videos", {}), "url: Input should be one of the known values, not '/v1/videos'"),
+        (openai_line("/v1/videos", {}), "url: '/v1/videos' is no endpoint"),
         (b'{"custom_id":"a"', "Invalid JSON"),
     ],
 )

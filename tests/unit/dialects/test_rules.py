@@ -12,10 +12,25 @@ import pytest
 from msgspec import inspect
 
 from batchgate.engine.model.errors import Untranslatable
+from batchgate.providers.dialects.chat_via_converse.answer_rules import CONVERSE_TO_COMPLETION
+from batchgate.providers.dialects.chat_via_converse.request_rules import CHAT_TO_CONVERSE
+from batchgate.providers.dialects.chat_via_gemini.answer_rules import GEMINI_TO_COMPLETION
+from batchgate.providers.dialects.chat_via_gemini.request_rules import CHAT_TO_GEMINI
 from batchgate.providers.dialects.chat_via_messages.answer_rules import MESSAGE_TO_CHAT
 from batchgate.providers.dialects.chat_via_messages.request_rules import CHAT_TO_MESSAGES
 from batchgate.providers.dialects.chat_via_responses.answer_rules import RESPONSE_TO_CHAT
 from batchgate.providers.dialects.chat_via_responses.request_rules import CHAT_TO_RESPONSES
+from batchgate.providers.dialects.cohere_embeddings import EMBEDDINGS_TO_COHERE
+from batchgate.providers.dialects.converse_via_chat.answer_rules import COMPLETION_TO_CONVERSE
+from batchgate.providers.dialects.converse_via_chat.request_rules import CONVERSE_TO_CHAT
+from batchgate.providers.dialects.gemini_embeddings.rules import (
+    EMBEDDINGS_TO_GEMINI,
+    GEMINI_EMBEDDINGS_TO_OPENAI,
+    GEMINI_TO_EMBEDDINGS,
+    OPENAI_EMBEDDINGS_TO_GEMINI,
+)
+from batchgate.providers.dialects.gemini_via_chat.answer_rules import CHAT_TO_GEMINI_ANSWER
+from batchgate.providers.dialects.gemini_via_chat.request_rules import GEMINI_TO_CHAT
 from batchgate.providers.dialects.messages_via_chat.answer_rules import CHAT_TO_MESSAGE
 from batchgate.providers.dialects.messages_via_chat.request_rules import MESSAGES_TO_CHAT
 from batchgate.providers.dialects.responses_via_chat.answer_rules import CHAT_TO_RESPONSE
@@ -24,7 +39,10 @@ from batchgate.providers.dialects.rules import Ignored, MappedIfSupported, Rejec
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.registry.known_servers import VLLM
 from batchgate_api import chat_completions as c
+from batchgate_api import converse as v
+from batchgate_api import gemini as g
 from batchgate_api import messages as m
+from batchgate_api import openai_rows as o
 from batchgate_api import responses as r
 from batchgate_api.structs import OpenStruct
 from tests.unit.dialects import rows
@@ -80,6 +98,10 @@ DIRECTIONS: dict[str, tuple[tuple[Rule, ...], tuple[type, ...]]] = {
         ),
     ),
     "Chat Completions to Responses": (CHAT_TO_RESPONSES, (c.ChatCompletionRequest,)),
+    "Converse to Chat Completions": (CONVERSE_TO_CHAT, (v.ConverseRequest,)),
+    "Chat Completions to Converse": (CHAT_TO_CONVERSE, (c.ChatCompletionRequest,)),
+    "a completion to a Converse answer": (COMPLETION_TO_CONVERSE, (c.ChatCompletion,)),
+    "a Converse answer to a completion": (CONVERSE_TO_COMPLETION, (v.ConverseResponse,)),
     "a completion to a Message": (CHAT_TO_MESSAGE, (c.ChatCompletion,)),
     "a Message to a completion": (MESSAGE_TO_CHAT, (m.Message,)),
     "a completion to a Response": (CHAT_TO_RESPONSE, (c.ChatCompletion,)),
@@ -87,6 +109,15 @@ DIRECTIONS: dict[str, tuple[tuple[Rule, ...], tuple[type, ...]]] = {
         RESPONSE_TO_CHAT,
         (r.Response, r.ResponseMessage, r.ResponseReasoning, r.ResponseFunctionCall, r.ResponseCustomToolCall),
     ),
+    "generateContent to Chat Completions": (GEMINI_TO_CHAT, (g.GeminiRequest,)),
+    "Chat Completions to generateContent": (CHAT_TO_GEMINI, (c.ChatCompletionRequest,)),
+    "a completion to an answer of Gemini": (CHAT_TO_GEMINI_ANSWER, (c.ChatCompletion,)),
+    "an answer of Gemini to a completion": (GEMINI_TO_COMPLETION, (g.GeminiAnswer,)),
+    "embeddings to Gemini": (EMBEDDINGS_TO_GEMINI, (o.EmbeddingsRequest,)),
+    "embeddings to Cohere": (EMBEDDINGS_TO_COHERE, (o.EmbeddingsRequest,)),
+    "embedContent to embeddings": (GEMINI_TO_EMBEDDINGS, (g.GeminiEmbedRequest,)),
+    "embeddings of Gemini to OpenAI": (GEMINI_EMBEDDINGS_TO_OPENAI, (g.GeminiEmbeddings, g.GeminiEmbedding)),
+    "embeddings of OpenAI to Gemini": (OPENAI_EMBEDDINGS_TO_GEMINI, (o.Embeddings,)),
 }
 every_direction = pytest.mark.parametrize(("rules", "roots"), DIRECTIONS.values(), ids=DIRECTIONS)
 

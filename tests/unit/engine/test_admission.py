@@ -6,10 +6,12 @@ import random
 
 import pytest
 
-from batchgate.engine.dispatch.admission import AdmissionControl, LimiterKey, RequestLoad
+from batchgate.engine.dispatch.admission import AdmissionControl, CapacityKey, LimiterKey, RequestLoad
+from batchgate.engine.model.priority import Contender
 from batchgate.engine.model.shard import QueuedShard
 
 SLOW, FAST = ("a", "slow"), ("b", "fast")
+CONTENDERS = {1: Contender(workspace="w", priority="normal"), 2: Contender(workspace="w", priority="high")}
 
 
 def job(shard: int, batch_key: int = 1) -> QueuedShard:
@@ -20,7 +22,7 @@ def defer(admission: AdmissionControl, shard: int, *keys: LimiterKey, requests: 
     admission.defer(job(shard, batch_key), {key: RequestLoad(requests, requests) for key in keys})
 
 
-def fill(admission: AdmissionControl, key: LimiterKey) -> int:
+def fill(admission: AdmissionControl, key: CapacityKey) -> int:
     """Admit requests of one byte as long as there is capacity, and return their number."""
     admitted = 0
     while admission.try_admit(key, 1):
@@ -147,7 +149,7 @@ def test_in_any_order_of_events_nothing_is_counted_twice_and_no_shard_stays_defe
             for request in now_admitted:
                 remaining[one].remove(request)
             if rest := remaining[one]:
-                amounts: dict[LimiterKey, RequestLoad] = {}
+                amounts: dict[CapacityKey, RequestLoad] = {}
                 for key, size in rest:
                     amounts.setdefault(key, RequestLoad()).add(1, size)
                 admission.defer(one, amounts)
@@ -155,3 +157,42 @@ def test_in_any_order_of_events_nothing_is_counted_twice_and_no_shard_stays_defe
             admission.release(*admitted.pop(rng.randrange(len(admitted))))
     assert not any(remaining.values())
     assert [fill(admission, key) for key in (SLOW, FAST)] == [33, 22]
+
+
+def test_a_deferred_shard_of_a_raised_batch_is_resumed_although_requests_of_lower_ones_fill_the_capacity() -> None:
+    resumed: list[QueuedShard] = []
+    admission = AdmissionControl(resumed.extend, requests=900)
+    assert fill(admission, SLOW) == 300
+    for shard in (1, 2):
+        defer(admission, shard, SLOW, requests=400, batch_key=shard)
+    assert not resumed
+    admission.set_contenders(CONTENDERS)
+    assert resumed == [job(2, batch_key=2)]
+    admission.use_reservation(job(2, batch_key=2))
+    assert fill(admission, admission.capacity_key(SLOW, 2)) == 300, "as much as the lower one has"
+    assert admission.capacity_key(SLOW, 1) == admission.capacity_key(SLOW, 3) == SLOW
+
+
+def test_requests_that_were_admitted_before_a_batch_was_raised_leave_no_capacity_behind() -> None:
+    admission = AdmissionControl(list[QueuedShard]().extend, requests=900)
+    admitted = fill(admission, SLOW)
+    admission.set_contenders(CONTENDERS)
+    key = admission.capacity_key(SLOW, 2)
+    raised = fill(admission, key)
+    admission.set_contenders({})
+    for used, number in ((SLOW, admitted), (key, raised)):
+        for _ in range(number):
+            admission.release(used, 1)
+    assert fill(admission, SLOW) == 300
+
+
+def test_one_deferred_shard_of_a_lower_batch_does_not_count_and_a_second_one_does() -> None:
+    # It may wait for long, and shards of the raised batch would be claimed too slowly meanwhile.
+    admission = AdmissionControl(list[QueuedShard]().extend, requests=900)
+    fill(admission, SLOW)
+    defer(admission, 1, SLOW, requests=400, batch_key=1)
+    assert not admission.none_deferred.is_set()
+    admission.set_contenders(CONTENDERS)
+    assert admission.none_deferred.is_set()
+    defer(admission, 2, SLOW, requests=400, batch_key=1)
+    assert not admission.none_deferred.is_set()

@@ -79,6 +79,15 @@ def test_the_status_and_class_come_from_code_and_type(
         ({"object": "error", "message": "too long", "code": 50002}, 500, "api_error"),
         ({"type": "error", "message": "too long", "code": 422}, 422, "invalid_request_error"),
         ({"error": "too long"}, 500, "api_error"),
+        ({"error": [{"message": "too long", "code": 400}]}, 400, "invalid_request_error"),
+        ({"errors": [{"message": "too long", "code": 400}]}, 400, "invalid_request_error"),
+        ({"error": {"error": {"message": "too long", "type": "BadRequestError"}}}, 400, "invalid_request_error"),
+        ({"error": True, "message": "too long", "code": 400}, 400, "invalid_request_error"),
+        ({"code": 429, "msg": "too long", "success": False}, 429, "rate_limit_error"),
+        ({"statusCode": 429, "message": "too long"}, 429, "rate_limit_error"),
+        ({"code": "InvalidParameter", "message": "too long", "request_id": "r"}, 400, "invalid_request_error"),
+        ({"title": "too long", "status": 400, "errors": {"n": ["too large"]}}, 400, "invalid_request_error"),
+        ({"type": "about:blank", "title": "Bad", "status": 422, "detail": "too long"}, 422, "invalid_request_error"),
     ],
 )
 def test_an_error_without_an_envelope_is_read(body: Json, status: int, kind: str) -> None:
@@ -88,7 +97,16 @@ def test_an_error_without_an_envelope_is_read(body: Json, status: int, kind: str
 
 @pytest.mark.parametrize(
     "body",
-    [{"error": None}, {"error": " "}, {"object": "list", "code": 4}, {"object": "error"}, {}, [], b"<html>"],
+    [
+        {"error": None},
+        {"error": " "},
+        {"object": "list", "code": 4},
+        {"object": "error"},
+        {"code": 200, "message": "ok"},
+        {},
+        [],
+        b"<html>",
+    ],
 )
 def test_a_body_without_an_error_object_is_no_answer_at_all(body: object) -> None:
     error = embedded_error(body)

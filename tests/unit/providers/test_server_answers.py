@@ -249,6 +249,12 @@ def test_raw_line_breaks_in_arguments_are_escaped(arguments: str) -> None:
         "time_limit",
         "CONTINUATION",
         "repetition",
+        "maxTokens",
+        "MaxTokens",
+        "MAXTOKENS",
+        "StopReason.maxTokens",
+        "out_of_tokens",
+        "tooLong",
     ],
 )
 def test_an_answer_that_was_cut_off_is_never_a_whole_one(word: str) -> None:
@@ -258,7 +264,7 @@ def test_an_answer_that_was_cut_off_is_never_a_whole_one(word: str) -> None:
     assert (document["status"], document["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
 
 
-@pytest.mark.parametrize("word", ["stop", "REASON_STOP", "eos_token", "stop_words", "word", "end_id", "null", "", None])
+@pytest.mark.parametrize("word", ["stop", "REASON_STOP", "eos_token", "word", "endTurn", "end_id", "null", "", None])
 def test_an_answer_that_the_model_ended_is_whole(word: str | None) -> None:
     answer = completion(choice={"finish_reason": word})
     assert (decode(answer)["stop_reason"], decode(answer)["stop_details"]) == ("end_turn", None)
@@ -271,6 +277,14 @@ def test_an_answer_that_a_filter_blocked_is_a_refusal(word: str, message: Json |
     answer = completion(choice={"finish_reason": word, "message": message})
     assert decode(answer)["stop_reason"] == "refusal"
     assert decode(answer, "responses")["incomplete_details"] == {"reason": "content_filter"}
+    assert decode(answer, "chat_completions") == answer
+
+
+@pytest.mark.parametrize("choice", [{"finish_reason": "length"}, {"finish_reason": "MAX_TOKENS", "message": None}])
+def test_an_answer_that_was_cut_off_before_its_first_text_is_an_empty_one(choice: Json) -> None:
+    answer = COMPLETION | {"choices": [{"index": 0} | choice]}
+    assert (decode(answer)["content"], decode(answer)["stop_reason"]) == ([], "max_tokens")
+    assert decode(answer, "responses")["status"] == "incomplete"
     assert decode(answer, "chat_completions") == answer
 
 

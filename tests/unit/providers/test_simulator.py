@@ -108,7 +108,7 @@ def test_the_same_text_has_the_same_embedding_in_whatever_call() -> None:
     one = content(ask(INSTANT, EMBEDDINGS, written(input="Hello")).response)
     several = content(ask(INSTANT, EMBEDDINGS, written(input=["Hi", "Hello", [1, 2]], user="u")).response)
 
-    assert one.keys() == {"object", "data", "model", "usage"}
+    assert one.keys() == {"id", "object", "data", "model", "usage"}
     assert one["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
     assert [item["index"] for item in several["data"]] == [0, 1, 2]
     vectors = [item["embedding"] for item in several["data"]]

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from batchgate.account_settings import AccountSettings
 from batchgate.accounts import endpoints
 from batchgate.engine.dispatch.endpoint import AccountEndpoint
 from batchgate.engine.model.errors import UpstreamError
@@ -14,7 +15,7 @@ from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.providers.dialects.openai_rows import OpenAIRows
 from batchgate.providers.simulator.simulator import SimulatorSettings, SimulatorTransport
-from batchgate.settings import AccountSettings, Settings
+from batchgate.settings import Settings
 from tests.support.engine_parts import no_secret
 from tests.unit.providers.calls import row
 

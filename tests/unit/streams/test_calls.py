@@ -44,8 +44,10 @@ def test_an_answer_of_another_shape_is_unusable(body: bytes) -> None:
         as_model(answer(200, content=body), BatchProgress.from_dict)
 
 
-def test_results_need_a_provider_unless_they_are_partial() -> None:
+def test_results_need_a_provider_unless_they_are_partial_or_merged() -> None:
     with pytest.raises(ValueError, match="provider: required"):
-        results_call("batch_1", provider=None, partial=False)
-    assert results_call("batch_1", provider="groq", partial=False)["url"] == "/v1/batches/batch_1/results"
-    assert results_call("batch_1", provider=None, partial=True)["url"] == "/api/batches/batch_1/results"
+        results_call("batch_1", provider=None, partial=False, merged=False)
+    assert results_call("batch_1", provider="groq", partial=False, merged=False)["url"] == "/v1/batches/batch_1/results"
+    assert results_call("batch_1", provider=None, partial=True, merged=False)["url"] == "/api/batches/batch_1/results"
+    merged = results_call("batch_1", provider=None, partial=False, merged=True)
+    assert (merged["url"], merged["params"]) == ("/api/batches/batch_1/results", {"merged": True})

@@ -5,13 +5,17 @@ from typing import Any
 
 import pytest
 
-from batchgate_client.models import BatchProgress
+from batchgate_client.models import BatchProgress, BatchSpend, BatchTokens
 from batchgate_streams.errors import ConnectionFailed, GatewayRefused, Refusal, WaitTimedOut
 from batchgate_streams.polling import MAX_OUTAGE, Polling
 
+SPENT, TOKENS = BatchSpend(0, 0, 0, 0), BatchTokens(0, 0, 0, 0)
+
 
 def progress(status: Any = "in_progress") -> BatchProgress:
-    return BatchProgress("b", status, 10, 0, 0, 0, 0, 0, None, None, [])
+    return BatchProgress(
+        "b", status, 10, 0, 0, 0, 0, 0, None, None, [], [], [], 0, SPENT, None, TOKENS, None, [], None, None, "normal"
+    )
 
 
 def refusal(status: int, retry_after: float | None = None) -> GatewayRefused:

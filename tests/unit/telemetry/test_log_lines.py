@@ -2,12 +2,13 @@
 
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
 
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.ports.telemetry import HTTP_REQUEST_ID
+from batchgate.engine.ports.telemetry import HTTP_REQUEST_ID, LogEntry
 from batchgate.telemetry.log_lines import JsonLines, TextLines, format_safely
 
 
@@ -79,6 +80,19 @@ def test_a_line_of_text_has_the_id_of_its_http_request_and_its_trace_below() -> 
         HTTP_REQUEST_ID.reset(token)
     assert first.endswith("it is so request_id=req_1")
     assert below[-1] == "OSError: a disk"
+
+
+@pytest.mark.parametrize("lines", [JsonLines(), TextLines()], ids=["json", "text"])
+def test_each_entry_of_a_record_is_a_line_with_its_time_and_allowed_fields(lines: logging.Formatter) -> None:
+    entries = [LogEntry(0.25 + n, f"it is {n}", {"batch": f"b{n}", "prompt": "secret"}) for n in (1, 2)]
+    written = lines.format(record(log_entries=entries)).splitlines()
+    assert len(written) == 2
+    for n, text in enumerate(written, start=1):
+        assert f"it is {n}" in text
+        assert f"b{n}" in text
+        assert re.search(rf":0{n}[.,]250", text)
+        assert "it is so" not in text
+        assert "secret" not in text
 
 
 def raised(error: Exception) -> Exception:

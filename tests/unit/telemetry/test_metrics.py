@@ -66,9 +66,11 @@ async def test_special_characters_in_a_label_are_escaped() -> None:
 
 async def test_a_write_without_results_is_not_counted() -> None:
     metrics, owner = Metrics("1", "both"), claim(batch())
-    metrics.results_flushed(owner, ResultChunk(seqs=(), lines=b"", succeeded=0, errored=0), seconds=1.0)
+    metrics.results_flushed(owner, ResultChunk(seqs=(), lines=b"", succeeded=0, errored=0), seconds=1.0, native=False)
     assert (await scrape(metrics)).value("batchgate_result_write_seconds_count") == 0
-    metrics.results_flushed(owner, ResultChunk(seqs=(0, 1), lines=b"", succeeded=1, errored=1), seconds=1.0)
+    metrics.results_flushed(
+        owner, ResultChunk(seqs=(0, 1), lines=b"", succeeded=1, errored=1), seconds=1.0, native=False
+    )
     metrics.requests_redelivered(owner, 2)
     found = await scrape(metrics)
     assert found.value("batchgate_result_write_seconds_count") == 1

@@ -5,9 +5,12 @@ from .anthropic_file import AnthropicFile
 from .anthropic_file_page import AnthropicFilePage
 from .archived_workspace import ArchivedWorkspace
 from .batch import Batch
+from .batch_action import BatchAction
+from .batch_controls import BatchControls
 from .batch_endpoint import BatchEndpoint
 from .batch_errors import BatchErrors
 from .batch_fault import BatchFault
+from .batch_forecast import BatchForecast
 from .batch_input_tokens import BatchInputTokens
 from .batch_list import BatchList
 from .batch_metadata import BatchMetadata
@@ -16,25 +19,37 @@ from .batch_pause import BatchPause
 from .batch_progress import BatchProgress
 from .batch_refusal import BatchRefusal
 from .batch_request_counts import BatchRequestCounts
+from .batch_spend import BatchSpend
 from .batch_status import BatchStatus
+from .batch_summary import BatchSummary
+from .batch_summary_list import BatchSummaryList
+from .batch_timeline import BatchTimeline
+from .batch_tokens import BatchTokens
 from .batch_usage import BatchUsage
 from .canceled_result import CanceledResult
+from .change_budget import ChangeBudget
 from .create_batch import CreateBatch
 from .create_batch_batchgate_lane import CreateBatchBatchgateLane
+from .create_batch_batchgate_priority import CreateBatchBatchgatePriority
 from .create_file import CreateFile
 from .create_file_expires_afteranchor import CreateFileExpiresAfteranchor
 from .create_file_purpose import CreateFilePurpose
 from .create_key import CreateKey
 from .create_message_batch import CreateMessageBatch
 from .create_message_batch_batchgate_lane import CreateMessageBatchBatchgateLane
+from .create_message_batch_batchgate_priority import CreateMessageBatchBatchgatePriority
 from .create_unified_batch import CreateUnifiedBatch
+from .create_webhook import CreateWebhook
 from .create_workspace import CreateWorkspace
 from .created_key import CreatedKey
+from .created_webhook import CreatedWebhook
 from .deleted_anthropic_file import DeletedAnthropicFile
 from .deleted_file import DeletedFile
 from .deleted_message_batch import DeletedMessageBatch
 from .deleted_secret import DeletedSecret
 from .deleted_unified_file import DeletedUnifiedFile
+from .deleted_webhook import DeletedWebhook
+from .delivery_state import DeliveryState
 from .error_body import ErrorBody
 from .error_details import ErrorDetails
 from .error_response import ErrorResponse
@@ -42,9 +57,12 @@ from .error_type import ErrorType
 from .errored_result import ErroredResult
 from .expired_result import ExpiredResult
 from .extra_fields import ExtraFields
+from .failure_group import FailureGroup
+from .failure_kind import FailureKind
 from .file_list import FileList
 from .file_object import FileObject
 from .file_status import FileStatus
+from .forecast_basis import ForecastBasis
 from .gateway_error import GatewayError
 from .gateway_error_body import GatewayErrorBody
 from .health import Health
@@ -55,14 +73,21 @@ from .key import Key
 from .key_list import KeyList
 from .key_scope import KeyScope
 from .lane import Lane
+from .lane_code import LaneCode
+from .lane_part import LanePart
+from .limit_reason import LimitReason
+from .list_all_batches_status import ListAllBatchesStatus
 from .list_files_order import ListFilesOrder
 from .list_files_purpose import ListFilesPurpose
 from .list_unified_files_order import ListUnifiedFilesOrder
 from .list_unified_files_purpose import ListUnifiedFilesPurpose
+from .list_webhook_deliveries_state import ListWebhookDeliveriesState
 from .message_batch import MessageBatch
 from .message_batch_individual_response import MessageBatchIndividualResponse
 from .message_batch_page import MessageBatchPage
 from .message_batch_request import MessageBatchRequest
+from .model_concurrency import ModelConcurrency
+from .move_deadline import MoveDeadline
 from .native_job import NativeJob
 from .native_job_state import NativeJobState
 from .openai_batch_status import OpenaiBatchStatus
@@ -72,18 +97,25 @@ from .openapi_document import OpenapiDocument
 from .output_expires_after import OutputExpiresAfter
 from .output_expires_after_anchor import OutputExpiresAfterAnchor
 from .pause_code import PauseCode
+from .priority import Priority
 from .processing_status import ProcessingStatus
 from .put_secret import PutSecret
 from .quota_changes import QuotaChanges
 from .quotas import Quotas
 from .raw_object import RawObject
 from .request_counts import RequestCounts
+from .retry_batch import RetryBatch
+from .retry_reason import RetryReason
 from .role import Role
 from .rotate_key import RotateKey
+from .rotate_webhook import RotateWebhook
 from .secret import Secret
 from .secret_list import SecretList
+from .set_priority import SetPriority
 from .storage_backend import StorageBackend
 from .succeeded_result import SucceededResult
+from .taken_lane import TakenLane
+from .timeline_entry import TimelineEntry
 from .unified_batch import UnifiedBatch
 from .unified_batch_endpoint import UnifiedBatchEndpoint
 from .unified_batch_list import UnifiedBatchList
@@ -100,12 +132,18 @@ from .unified_file_list import UnifiedFileList
 from .unified_file_status import UnifiedFileStatus
 from .unified_request_counts import UnifiedRequestCounts
 from .unified_result_error import UnifiedResultError
+from .update_webhook import UpdateWebhook
 from .update_workspace import UpdateWorkspace
 from .upload_anthropic_file import UploadAnthropicFile
 from .upload_anthropic_file_purpose import UploadAnthropicFilePurpose
 from .upload_unified_file import UploadUnifiedFile
 from .upload_unified_file_expires_afteranchor import UploadUnifiedFileExpiresAfteranchor
 from .upload_unified_file_purpose import UploadUnifiedFilePurpose
+from .webhook import Webhook
+from .webhook_delivery import WebhookDelivery
+from .webhook_delivery_list import WebhookDeliveryList
+from .webhook_event import WebhookEvent
+from .webhook_list import WebhookList
 from .workspace import Workspace
 from .workspace_list import WorkspaceList
 from .workspace_use import WorkspaceUse
@@ -115,9 +153,12 @@ __all__ = (
     "AnthropicFilePage",
     "ArchivedWorkspace",
     "Batch",
+    "BatchAction",
+    "BatchControls",
     "BatchEndpoint",
     "BatchErrors",
     "BatchFault",
+    "BatchForecast",
     "BatchInputTokens",
     "BatchList",
     "BatchMetadata",
@@ -126,25 +167,37 @@ __all__ = (
     "BatchProgress",
     "BatchRefusal",
     "BatchRequestCounts",
+    "BatchSpend",
     "BatchStatus",
+    "BatchSummary",
+    "BatchSummaryList",
+    "BatchTimeline",
+    "BatchTokens",
     "BatchUsage",
     "CanceledResult",
+    "ChangeBudget",
     "CreateBatch",
     "CreateBatchBatchgateLane",
+    "CreateBatchBatchgatePriority",
     "CreatedKey",
+    "CreatedWebhook",
     "CreateFile",
     "CreateFileExpiresAfteranchor",
     "CreateFilePurpose",
     "CreateKey",
     "CreateMessageBatch",
     "CreateMessageBatchBatchgateLane",
+    "CreateMessageBatchBatchgatePriority",
     "CreateUnifiedBatch",
+    "CreateWebhook",
     "CreateWorkspace",
     "DeletedAnthropicFile",
     "DeletedFile",
     "DeletedMessageBatch",
     "DeletedSecret",
     "DeletedUnifiedFile",
+    "DeletedWebhook",
+    "DeliveryState",
     "ErrorBody",
     "ErrorDetails",
     "ErroredResult",
@@ -152,9 +205,12 @@ __all__ = (
     "ErrorType",
     "ExpiredResult",
     "ExtraFields",
+    "FailureGroup",
+    "FailureKind",
     "FileList",
     "FileObject",
     "FileStatus",
+    "ForecastBasis",
     "GatewayError",
     "GatewayErrorBody",
     "Health",
@@ -165,14 +221,21 @@ __all__ = (
     "KeyList",
     "KeyScope",
     "Lane",
+    "LaneCode",
+    "LanePart",
+    "LimitReason",
+    "ListAllBatchesStatus",
     "ListFilesOrder",
     "ListFilesPurpose",
     "ListUnifiedFilesOrder",
     "ListUnifiedFilesPurpose",
+    "ListWebhookDeliveriesState",
     "MessageBatch",
     "MessageBatchIndividualResponse",
     "MessageBatchPage",
     "MessageBatchRequest",
+    "ModelConcurrency",
+    "MoveDeadline",
     "NativeJob",
     "NativeJobState",
     "OpenaiBatchStatus",
@@ -182,18 +245,25 @@ __all__ = (
     "OutputExpiresAfter",
     "OutputExpiresAfterAnchor",
     "PauseCode",
+    "Priority",
     "ProcessingStatus",
     "PutSecret",
     "QuotaChanges",
     "Quotas",
     "RawObject",
     "RequestCounts",
+    "RetryBatch",
+    "RetryReason",
     "Role",
     "RotateKey",
+    "RotateWebhook",
     "Secret",
     "SecretList",
+    "SetPriority",
     "StorageBackend",
     "SucceededResult",
+    "TakenLane",
+    "TimelineEntry",
     "UnifiedBatch",
     "UnifiedBatchEndpoint",
     "UnifiedBatchList",
@@ -210,12 +280,18 @@ __all__ = (
     "UnifiedFileStatus",
     "UnifiedRequestCounts",
     "UnifiedResultError",
+    "UpdateWebhook",
     "UpdateWorkspace",
     "UploadAnthropicFile",
     "UploadAnthropicFilePurpose",
     "UploadUnifiedFile",
     "UploadUnifiedFileExpiresAfteranchor",
     "UploadUnifiedFilePurpose",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookDeliveryList",
+    "WebhookEvent",
+    "WebhookList",
     "Workspace",
     "WorkspaceList",
     "WorkspaceUse",

@@ -33,7 +33,8 @@ class Batch:
     Attributes:
         id (str): The unique id of the batch.
         object_ (Literal['batch']):
-        endpoint (BatchEndpoint): The endpoint of the requests in a batch.
+        endpoint (BatchEndpoint): The endpoint of the requests in a batch. The `url` of a line has values in place of
+            what is in braces; `{model}` may stand as it is if the body names the model.
         model (None | str): The model of all requests, or null if they name several. Until the file is validated, their
             default model.
         errors (BatchErrors | None):

@@ -8,10 +8,17 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.batch_status import BatchStatus, check_batch_status
+from ..models.priority import Priority, check_priority
 
 if TYPE_CHECKING:
+    from ..models.batch_forecast import BatchForecast
     from ..models.batch_pause import BatchPause
     from ..models.batch_refusal import BatchRefusal
+    from ..models.batch_spend import BatchSpend
+    from ..models.batch_tokens import BatchTokens
+    from ..models.failure_group import FailureGroup
+    from ..models.lane_part import LanePart
+    from ..models.model_concurrency import ModelConcurrency
     from ..models.native_job import NativeJob
 
 
@@ -33,11 +40,33 @@ class BatchProgress:
         repeated (int): Requests with a result that were sent more than once, because a gateway was killed or stopped
             immediately before it stored the response. The provider may have charged twice for them. Retries after an error
             of the provider are not counted.
-        paused (BatchPause | None): Why requests wait if their account is paused; otherwise null.
+        paused (BatchPause | None): Why requests wait if the batch or their account is paused; otherwise null.
         last_refusal (BatchRefusal | None): The latest error of a provider after which a request of the batch waits for
             another call; null if no request waits after an error.
+        concurrency (list[ModelConcurrency]): The calls to the models that requests of the batch run or wait for, all
+            batches together. Empty if no worker runs it. A gateway without a worker knows it for the 20 batches of each
+            worker whose calls were refused last.
+        lanes (list[LanePart]): Which lane the requests of the batch took, and why, as it was decided once before any of
+            them was sent: 50 parts, the largest first, and the sums of any others. What a job leaves without a result may
+            then run directly, see `jobs`. Requests that are not valid are in no part. Empty until it is decided.
         jobs (list[NativeJob]): The jobs of the providers' own batch APIs in which requests of the batch travel or have
             travelled. All other requests are called directly.
+        paid_twice (int): Requests that a job of a provider's batch API answered after it had been given up, when they
+            had been called directly in its place. The provider charges for both; the later answer is not used.
+        spent (BatchSpend): What the responses of the batch have cost so far, in US dollars, at the prices of the
+            settings and of the catalogue. It is an estimate: the provider's bill decides.
+        budget_usd (float | None): What the responses of the batch may cost before it is paused, in US dollars; null for
+            any amount.
+        tokens (BatchTokens): The tokens of the responses so far, as the providers counted them.
+        forecast (BatchForecast | None): What is expected of the batch. Null if it is not in progress or is paused, and
+            in the first second of its calls.
+        failures (list[FailureGroup]): Why requests did not succeed, in groups of requests with an alike message: up to
+            50 such groups, the largest first, then the sum of any others for each kind. Empty once the batch is archived.
+            Requests that failed before an update to the first version with this field are in no group.
+        name (None | str): The name that the caller gave the batch; null if there is none.
+        parent (None | str): The id of the batch whose requests it retries; null for any other batch.
+        priority (Priority): Which share of the calls of its workspace a batch gets: each priority nine times as much as
+            the next lower one. Without one it is `normal`.
     """
 
     id: str
@@ -50,10 +79,22 @@ class BatchProgress:
     repeated: int
     paused: BatchPause | None
     last_refusal: BatchRefusal | None
+    concurrency: list[ModelConcurrency]
+    lanes: list[LanePart]
     jobs: list[NativeJob]
+    paid_twice: int
+    spent: BatchSpend
+    budget_usd: float | None
+    tokens: BatchTokens
+    forecast: BatchForecast | None
+    failures: list[FailureGroup]
+    name: None | str
+    parent: None | str
+    priority: Priority
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.batch_forecast import BatchForecast  # noqa: PLC0415
         from ..models.batch_pause import BatchPause  # noqa: PLC0415
         from ..models.batch_refusal import BatchRefusal  # noqa: PLC0415
 
@@ -85,10 +126,48 @@ class BatchProgress:
         else:
             last_refusal = self.last_refusal
 
+        concurrency = []
+        for concurrency_item_data in self.concurrency:
+            concurrency_item = concurrency_item_data.to_dict()
+            concurrency.append(concurrency_item)
+
+        lanes = []
+        for lanes_item_data in self.lanes:
+            lanes_item = lanes_item_data.to_dict()
+            lanes.append(lanes_item)
+
         jobs = []
         for jobs_item_data in self.jobs:
             jobs_item = jobs_item_data.to_dict()
             jobs.append(jobs_item)
+
+        paid_twice = self.paid_twice
+
+        spent = self.spent.to_dict()
+
+        budget_usd: float | None
+        budget_usd = self.budget_usd
+
+        tokens = self.tokens.to_dict()
+
+        forecast: dict[str, Any] | None
+        if isinstance(self.forecast, BatchForecast):
+            forecast = self.forecast.to_dict()
+        else:
+            forecast = self.forecast
+
+        failures = []
+        for failures_item_data in self.failures:
+            failures_item = failures_item_data.to_dict()
+            failures.append(failures_item)
+
+        name: None | str
+        name = self.name
+
+        parent: None | str
+        parent = self.parent
+
+        priority: str = self.priority
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -104,7 +183,18 @@ class BatchProgress:
                 "repeated": repeated,
                 "paused": paused,
                 "last_refusal": last_refusal,
+                "concurrency": concurrency,
+                "lanes": lanes,
                 "jobs": jobs,
+                "paid_twice": paid_twice,
+                "spent": spent,
+                "budget_usd": budget_usd,
+                "tokens": tokens,
+                "forecast": forecast,
+                "failures": failures,
+                "name": name,
+                "parent": parent,
+                "priority": priority,
             }
         )
 
@@ -112,8 +202,14 @@ class BatchProgress:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.batch_forecast import BatchForecast  # noqa: PLC0415
         from ..models.batch_pause import BatchPause  # noqa: PLC0415
         from ..models.batch_refusal import BatchRefusal  # noqa: PLC0415
+        from ..models.batch_spend import BatchSpend  # noqa: PLC0415
+        from ..models.batch_tokens import BatchTokens  # noqa: PLC0415
+        from ..models.failure_group import FailureGroup  # noqa: PLC0415
+        from ..models.lane_part import LanePart  # noqa: PLC0415
+        from ..models.model_concurrency import ModelConcurrency  # noqa: PLC0415
         from ..models.native_job import NativeJob  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -163,12 +259,77 @@ class BatchProgress:
 
         last_refusal = _parse_last_refusal(d.pop("last_refusal"))
 
+        concurrency = []
+        _concurrency = d.pop("concurrency")
+        for concurrency_item_data in _concurrency:
+            concurrency_item = ModelConcurrency.from_dict(concurrency_item_data)
+
+            concurrency.append(concurrency_item)
+
+        lanes = []
+        _lanes = d.pop("lanes")
+        for lanes_item_data in _lanes:
+            lanes_item = LanePart.from_dict(lanes_item_data)
+
+            lanes.append(lanes_item)
+
         jobs = []
         _jobs = d.pop("jobs")
         for jobs_item_data in _jobs:
             jobs_item = NativeJob.from_dict(jobs_item_data)
 
             jobs.append(jobs_item)
+
+        paid_twice = d.pop("paid_twice")
+
+        spent = BatchSpend.from_dict(d.pop("spent"))
+
+        def _parse_budget_usd(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        budget_usd = _parse_budget_usd(d.pop("budget_usd"))
+
+        tokens = BatchTokens.from_dict(d.pop("tokens"))
+
+        def _parse_forecast(data: object) -> BatchForecast | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                forecast_type_0 = BatchForecast.from_dict(data)
+
+                return forecast_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(BatchForecast | None, data)
+
+        forecast = _parse_forecast(d.pop("forecast"))
+
+        failures = []
+        _failures = d.pop("failures")
+        for failures_item_data in _failures:
+            failures_item = FailureGroup.from_dict(failures_item_data)
+
+            failures.append(failures_item)
+
+        def _parse_name(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        name = _parse_name(d.pop("name"))
+
+        def _parse_parent(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        parent = _parse_parent(d.pop("parent"))
+
+        priority = check_priority(d.pop("priority"))
 
         batch_progress = cls(
             id=id,
@@ -181,7 +342,18 @@ class BatchProgress:
             repeated=repeated,
             paused=paused,
             last_refusal=last_refusal,
+            concurrency=concurrency,
+            lanes=lanes,
             jobs=jobs,
+            paid_twice=paid_twice,
+            spent=spent,
+            budget_usd=budget_usd,
+            tokens=tokens,
+            forecast=forecast,
+            failures=failures,
+            name=name,
+            parent=parent,
+            priority=priority,
         )
 
         batch_progress.additional_properties = d

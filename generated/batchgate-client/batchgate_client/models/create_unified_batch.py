@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 
 from ..models.lane import Lane, check_lane
+from ..models.priority import Priority, check_priority
 from ..models.unified_batch_endpoint import (
     UnifiedBatchEndpoint,
     check_unified_batch_endpoint,
@@ -39,6 +40,14 @@ class CreateUnifiedBatch:
         lane (Lane | Unset): How the requests run: `direct`, one call each; `native`, in jobs of the provider's own
             batch API, mostly at half the price; `auto`, natively where that is cheaper and possible, and directly
             otherwise. Without it the setting `lane` of the account decides.
+        priority (Priority | Unset): Which share of the calls of its workspace a batch gets: each priority nine times as
+            much as the next lower one. Without one it is `normal`.
+        name (None | str | Unset):
+        webhook (None | str | Unset):
+        budget_usd (float | Unset): What the responses of the batch may cost, in US dollars. Once they have cost as
+            much, the batch is paused; requests in flight finish.
+        fail_fast (int | Unset): How many first results for one model pause the batch if all of them are the same
+            permanent error; 0 for none. Without it the setting `fail_fast` decides, which is 20 by default.
         metadata (BatchMetadata | None | Unset):
         output_expires_after (None | OutputExpiresAfter | Unset):
         storage_config (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
@@ -71,6 +80,11 @@ class CreateUnifiedBatch:
     endpoint: UnifiedBatchEndpoint | Unset = UNSET
     completion_window: str | Unset = UNSET
     lane: Lane | Unset = UNSET
+    priority: Priority | Unset = UNSET
+    name: None | str | Unset = UNSET
+    webhook: None | str | Unset = UNSET
+    budget_usd: float | Unset = UNSET
+    fail_fast: int | Unset = UNSET
     metadata: BatchMetadata | None | Unset = UNSET
     output_expires_after: None | OutputExpiresAfter | Unset = UNSET
     storage_config: Any | Unset = UNSET
@@ -113,6 +127,26 @@ class CreateUnifiedBatch:
         lane: str | Unset = UNSET
         if not isinstance(self.lane, Unset):
             lane = self.lane
+
+        priority: str | Unset = UNSET
+        if not isinstance(self.priority, Unset):
+            priority = self.priority
+
+        name: None | str | Unset
+        if isinstance(self.name, Unset):
+            name = UNSET
+        else:
+            name = self.name
+
+        webhook: None | str | Unset
+        if isinstance(self.webhook, Unset):
+            webhook = UNSET
+        else:
+            webhook = self.webhook
+
+        budget_usd = self.budget_usd
+
+        fail_fast = self.fail_fast
 
         metadata: dict[str, Any] | None | Unset
         if isinstance(self.metadata, Unset):
@@ -167,6 +201,16 @@ class CreateUnifiedBatch:
             field_dict["completion_window"] = completion_window
         if lane is not UNSET:
             field_dict["lane"] = lane
+        if priority is not UNSET:
+            field_dict["priority"] = priority
+        if name is not UNSET:
+            field_dict["name"] = name
+        if webhook is not UNSET:
+            field_dict["webhook"] = webhook
+        if budget_usd is not UNSET:
+            field_dict["budget_usd"] = budget_usd
+        if fail_fast is not UNSET:
+            field_dict["fail_fast"] = fail_fast
         if metadata is not UNSET:
             field_dict["metadata"] = metadata
         if output_expires_after is not UNSET:
@@ -239,6 +283,35 @@ class CreateUnifiedBatch:
         else:
             lane = check_lane(_lane)
 
+        _priority = d.pop("priority", UNSET)
+        priority: Priority | Unset
+        if isinstance(_priority, Unset):
+            priority = UNSET
+        else:
+            priority = check_priority(_priority)
+
+        def _parse_name(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        name = _parse_name(d.pop("name", UNSET))
+
+        def _parse_webhook(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        webhook = _parse_webhook(d.pop("webhook", UNSET))
+
+        budget_usd = d.pop("budget_usd", UNSET)
+
+        fail_fast = d.pop("fail_fast", UNSET)
+
         def _parse_metadata(data: object) -> BatchMetadata | None | Unset:
             if data is None:
                 return data
@@ -302,6 +375,11 @@ class CreateUnifiedBatch:
             endpoint=endpoint,
             completion_window=completion_window,
             lane=lane,
+            priority=priority,
+            name=name,
+            webhook=webhook,
+            budget_usd=budget_usd,
+            fail_fast=fail_fast,
             metadata=metadata,
             output_expires_after=output_expires_after,
             storage_config=storage_config,

@@ -3,6 +3,7 @@ from typing import Literal
 
 HealthProblemCode = Literal[
     "clock_in_doubt",
+    "configuration_error",
     "crashed",
     "damaged_blob",
     "internal_error",
@@ -20,6 +21,7 @@ HealthProblemCode = Literal[
 
 HEALTH_PROBLEM_CODE_VALUES: set[HealthProblemCode] = {
     "clock_in_doubt",
+    "configuration_error",
     "crashed",
     "damaged_blob",
     "internal_error",

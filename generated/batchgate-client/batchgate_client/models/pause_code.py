@@ -2,20 +2,28 @@
 from typing import Literal
 
 PauseCode = Literal[
+    "budget_reached",
+    "identical_errors",
     "key_rejected",
     "payment_required",
     "permission_denied",
+    "price_unknown",
     "provider_failing",
     "rate_limited",
+    "requested",
     "unreachable",
 ]
 
 PAUSE_CODE_VALUES: set[PauseCode] = {
+    "budget_reached",
+    "identical_errors",
     "key_rejected",
     "payment_required",
     "permission_denied",
+    "price_unknown",
     "provider_failing",
     "rate_limited",
+    "requested",
     "unreachable",
 }
 

@@ -23,6 +23,7 @@ from ..types import UNSET, Unset
 if TYPE_CHECKING:
     from ..models.batch_errors import BatchErrors
     from ..models.batch_metadata import BatchMetadata
+    from ..models.batch_spend import BatchSpend
     from ..models.extra_fields import ExtraFields
     from ..models.unified_request_counts import UnifiedRequestCounts
 
@@ -48,6 +49,7 @@ class UnifiedBatch:
         created_at (int): When the batch was created.
         expires_at (int): When unfinished requests expire.
         extra_fields (ExtraFields): Gateway-specific response metadata.
+        name (str | Unset): The name that the caller gave the batch.
         metadata (BatchMetadata | Unset): Key-value pairs that the caller attaches to the batch.
         in_progress_at (int | Unset): When processing started, after the requests were stored.
         finalizing_at (int | Unset): When the batch started finalizing.
@@ -61,6 +63,8 @@ class UnifiedBatch:
         error_file_id (str | Unset): The file with the results of all other requests.
         errors (BatchErrors | Unset): Why the batch failed.
         processing_status (str | Unset): For a Messages batch: its status in the Messages API.
+        spent (BatchSpend | Unset): What the responses of the batch have cost so far, in US dollars, at the prices of
+            the settings and of the catalogue. It is an estimate: the provider's bill decides.
         results_url (str | Unset): For a Messages batch that has ended: the URL of its results.
     """
 
@@ -74,6 +78,7 @@ class UnifiedBatch:
     created_at: int
     expires_at: int
     extra_fields: ExtraFields
+    name: str | Unset = UNSET
     metadata: BatchMetadata | Unset = UNSET
     in_progress_at: int | Unset = UNSET
     finalizing_at: int | Unset = UNSET
@@ -87,6 +92,7 @@ class UnifiedBatch:
     error_file_id: str | Unset = UNSET
     errors: BatchErrors | Unset = UNSET
     processing_status: str | Unset = UNSET
+    spent: BatchSpend | Unset = UNSET
     results_url: str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -110,6 +116,8 @@ class UnifiedBatch:
         expires_at = self.expires_at
 
         extra_fields = self.extra_fields.to_dict()
+
+        name = self.name
 
         metadata: dict[str, Any] | Unset = UNSET
         if not isinstance(self.metadata, Unset):
@@ -141,6 +149,10 @@ class UnifiedBatch:
 
         processing_status = self.processing_status
 
+        spent: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.spent, Unset):
+            spent = self.spent.to_dict()
+
         results_url = self.results_url
 
         field_dict: dict[str, Any] = {}
@@ -159,6 +171,8 @@ class UnifiedBatch:
                 "extra_fields": extra_fields,
             }
         )
+        if name is not UNSET:
+            field_dict["name"] = name
         if metadata is not UNSET:
             field_dict["metadata"] = metadata
         if in_progress_at is not UNSET:
@@ -185,6 +199,8 @@ class UnifiedBatch:
             field_dict["errors"] = errors
         if processing_status is not UNSET:
             field_dict["processing_status"] = processing_status
+        if spent is not UNSET:
+            field_dict["spent"] = spent
         if results_url is not UNSET:
             field_dict["results_url"] = results_url
 
@@ -194,6 +210,7 @@ class UnifiedBatch:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.batch_errors import BatchErrors  # noqa: PLC0415
         from ..models.batch_metadata import BatchMetadata  # noqa: PLC0415
+        from ..models.batch_spend import BatchSpend  # noqa: PLC0415
         from ..models.extra_fields import ExtraFields  # noqa: PLC0415
         from ..models.unified_request_counts import UnifiedRequestCounts  # noqa: PLC0415
 
@@ -219,6 +236,8 @@ class UnifiedBatch:
         expires_at = d.pop("expires_at")
 
         extra_fields = ExtraFields.from_dict(d.pop("extra_fields"))
+
+        name = d.pop("name", UNSET)
 
         _metadata = d.pop("metadata", UNSET)
         metadata: BatchMetadata | Unset
@@ -256,6 +275,13 @@ class UnifiedBatch:
 
         processing_status = d.pop("processing_status", UNSET)
 
+        _spent = d.pop("spent", UNSET)
+        spent: BatchSpend | Unset
+        if isinstance(_spent, Unset):
+            spent = UNSET
+        else:
+            spent = BatchSpend.from_dict(_spent)
+
         results_url = d.pop("results_url", UNSET)
 
         unified_batch = cls(
@@ -269,6 +295,7 @@ class UnifiedBatch:
             created_at=created_at,
             expires_at=expires_at,
             extra_fields=extra_fields,
+            name=name,
             metadata=metadata,
             in_progress_at=in_progress_at,
             finalizing_at=finalizing_at,
@@ -282,6 +309,7 @@ class UnifiedBatch:
             error_file_id=error_file_id,
             errors=errors,
             processing_status=processing_status,
+            spent=spent,
             results_url=results_url,
         )
 

@@ -6,10 +6,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define as _attrs_define
 
-from ..models.unified_batch_endpoint import (
-    UnifiedBatchEndpoint,
-    check_unified_batch_endpoint,
-)
 from ..models.unified_batch_request_method import (
     UnifiedBatchRequestMethod,
     check_unified_batch_request_method,
@@ -32,15 +28,15 @@ class UnifiedBatchRequest:
             custom_id (str): The caller's id of the request, unique within the batch. For Messages: 1 to 64 letters, digits,
                 `-` or `_`.
             method (UnifiedBatchRequestMethod | Unset): Optional.
-            url (UnifiedBatchEndpoint | Unset): The endpoint of all requests in the batch (default /v1/chat/completions, or
-                /v1/messages with `params`).
+            url (str | Unset): The endpoint of the batch, or a provider's own url with the values in place of `{owner}`,
+                `{name}` or `{voice_id}`.
             body (RawObject | Unset): A JSON object defined in another document; its bytes are kept unchanged.
             params (RawObject | Unset): A JSON object defined in another document; its bytes are kept unchanged.
     """
 
     custom_id: str
     method: UnifiedBatchRequestMethod | Unset = UNSET
-    url: UnifiedBatchEndpoint | Unset = UNSET
+    url: str | Unset = UNSET
     body: RawObject | Unset = UNSET
     params: RawObject | Unset = UNSET
 
@@ -51,9 +47,7 @@ class UnifiedBatchRequest:
         if not isinstance(self.method, Unset):
             method = self.method
 
-        url: str | Unset = UNSET
-        if not isinstance(self.url, Unset):
-            url = self.url
+        url = self.url
 
         body: dict[str, Any] | Unset = UNSET
         if not isinstance(self.body, Unset):
@@ -95,12 +89,7 @@ class UnifiedBatchRequest:
         else:
             method = check_unified_batch_request_method(_method)
 
-        _url = d.pop("url", UNSET)
-        url: UnifiedBatchEndpoint | Unset
-        if isinstance(_url, Unset):
-            url = UNSET
-        else:
-            url = check_unified_batch_endpoint(_url)
+        url = d.pop("url", UNSET)
 
         _body = d.pop("body", UNSET)
         body: RawObject | Unset

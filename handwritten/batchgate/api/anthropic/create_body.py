@@ -11,7 +11,7 @@ from batchgate.api.anthropic.params_url import without_url
 from batchgate.api.body_errors import BodyFault, refuse, refuse_json
 from batchgate.api.content_encoding import ContentDecoder
 from batchgate.api.create_body import BLANK, MAX_HEAD, CreateReader
-from batchgate.engine.model.decoding_errors import describe_validation_error
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_validation_error
 from batchgate.engine.model.errors import RefusedError
 from batchgate_api.anthropic import MessageBatchRequest
 
@@ -98,10 +98,8 @@ def _wrong_body(text: bytes, base: int) -> RefusedError:
         body = msgspec.json.decode(text, type=_Body)
     except msgspec.ValidationError as error:
         return refuse(str(describe_validation_error(error)))
-    except msgspec.DecodeError as error:
+    except DECODING_ERRORS as error:
         return refuse_json(error, base)
-    except (RecursionError, UnicodeDecodeError):
-        return refuse("the body is not JSON that can be read: not UTF-8, or nested too deeply")
     if bytes(body.requests).startswith(b"["):
         return refuse("requests: the key is there twice, or spelled with escapes; send it once, as it is")
     return refuse("requests: it must be an array of requests")

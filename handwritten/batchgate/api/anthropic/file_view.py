@@ -6,8 +6,8 @@ from mimetypes import MimeTypes
 from typing import Final
 
 from batchgate.api.downloads import BINARY, JSONL
-from batchgate.api.times import rfc3339, rfc3339_or_none
 from batchgate.engine.model.file import File, FilePage
+from batchgate.engine.model.times import rfc3339, rfc3339_or_none
 from batchgate_api import anthropic
 
 PAGE_PREFIX: Final = "page_"

@@ -13,8 +13,10 @@ from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
 from batchgate.api.create_body import MAX_BODY
 from batchgate.api.downloads import send_lines
 from batchgate.api.early_quotas import check_quotas_early
+from batchgate.api.repeated_reads import repeatable
 from batchgate.api.request_body import body_decoder, pieces
 from batchgate.engine.model.batch import BatchOptions
+from batchgate.engine.model.budget import budget_option
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.blobs import Blobs
@@ -41,7 +43,7 @@ class MessageBatchesHandler:
         submission = Submission(
             workspace=request[WORKSPACE],
             dialect="anthropic",
-            options=BatchOptions(lane=parameters.batchgate_lane),
+            options=_options(parameters),
             provider=provider,
             headers=_upstream_headers(parameters),
             caller=request[CALLER],
@@ -53,6 +55,7 @@ class MessageBatchesHandler:
         batch = await request.app[BATCHES].create(lambda: submission, body, reader, id_prefix="msgbatch")
         return self._view.batch(request, batch)
 
+    @repeatable
     async def list_message_batches(
         self, request: web.Request, parameters: parameters.ListMessageBatchesParameters
     ) -> anthropic.MessageBatchPage:
@@ -69,6 +72,7 @@ class MessageBatchesHandler:
         )
         return self._view.page(request, page)
 
+    @repeatable
     async def retrieve_message_batch(
         self, request: web.Request, parameters: parameters.RetrieveMessageBatchParameters
     ) -> anthropic.MessageBatch:
@@ -102,6 +106,17 @@ class MessageBatchesHandler:
 def _refuse_both(request: web.Request, one: str, other: str) -> None:
     if one in request.query and other in request.query:
         raise RefusedError("invalid_request_error", f"{other}: it means the same as {one}; send only one of them")
+
+
+def _options(parameters: parameters.CreateMessageBatchParameters) -> BatchOptions:
+    return BatchOptions(
+        lane=parameters.batchgate_lane,
+        name=parameters.batchgate_name,
+        priority=parameters.batchgate_priority,
+        fail_fast=parameters.batchgate_fail_fast,
+        budget=budget_option(parameters.batchgate_budget_usd),
+        webhook=parameters.batchgate_webhook_url,
+    )
 
 
 def _upstream_headers(parameters: parameters.CreateMessageBatchParameters) -> dict[str, str]:

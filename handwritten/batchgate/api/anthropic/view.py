@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from batchgate.api.built_objects import BuiltObjects
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.statuses import anthropic_status
-from batchgate.api.times import rfc3339, rfc3339_or_none
 from batchgate.engine.model.batch import Batch, BatchPage
+from batchgate.engine.model.times import rfc3339, rfc3339_or_none
 from batchgate_api import anthropic
 
 
@@ -19,17 +18,9 @@ class MessageBatchView:
         self._public_url = public_url
         self._live_counts = live_counts
         self._relative = relative_results_url
-        self._batches: BuiltObjects[Batch, anthropic.MessageBatch] = BuiltObjects()
-        self._pages: BuiltObjects[BatchPage, anthropic.MessageBatchPage] = BuiltObjects()
 
     def batch(self, request: web.Request, batch: Batch) -> anthropic.MessageBatch:
         """Return a batch object."""
-        return self._batches.get(batch, self._base(request) if batch.results_blob else "", self._build)
-
-    def _base(self, request: web.Request) -> str:
-        return "" if self._relative else self._public_url.absolute(request, "")
-
-    def _build(self, batch: Batch, base: str) -> anthropic.MessageBatch:
         return anthropic.MessageBatch(
             id=batch.id,
             type="message_batch",
@@ -40,22 +31,24 @@ class MessageBatchView:
             expires_at=rfc3339(batch.expires_at),
             archived_at=rfc3339_or_none(batch.archived_at),
             cancel_initiated_at=rfc3339_or_none(batch.cancel_initiated_at),
-            results_url=None if batch.results_blob is None else f"{base}/v1/messages/batches/{batch.id}/results",
+            results_url=self._results_url(request, batch),
         )
 
     def page(self, request: web.Request, page: BatchPage) -> anthropic.MessageBatchPage:
         """Return a page of batch objects."""
-        has_url = any(batch.results_blob for batch in page.batches)
-        return self._pages.get(page, self._base(request) if has_url else "", self._build_page)
-
-    def _build_page(self, page: BatchPage, base: str) -> anthropic.MessageBatchPage:
-        data = [self._batches.get(batch, base if batch.results_blob else "", self._build) for batch in page.batches]
+        data = [self.batch(request, batch) for batch in page.batches]
         return anthropic.MessageBatchPage(
             data=data,
             has_more=page.has_more,
             first_id=data[0].id if data else None,
             last_id=data[-1].id if data else None,
         )
+
+    def _results_url(self, request: web.Request, batch: Batch) -> str | None:
+        if batch.results_blob is None:
+            return None
+        path = f"/v1/messages/batches/{batch.id}/results"
+        return path if self._relative else self._public_url.absolute(request, path)
 
     def _counts(self, batch: Batch) -> anthropic.RequestCounts:
         """Return the documented counts: all are processing until the end, unless live_counts is set."""

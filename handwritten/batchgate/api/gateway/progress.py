@@ -1,31 +1,60 @@
-"""The progress of a batch, and its results so far."""
+"""The progress of a batch, its results so far, and the list of all batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Final
 
 import msgspec
 from aiohttp import web
+from msgspec import UnsetType
 
-from batchgate.api.context import BATCHES, CONTENTS, PARTIAL_RESULTS, WORKSPACE
+from batchgate.api.binding import value_or_none
+from batchgate.api.context import BATCHES, CONTENTS, FORECASTS, MERGED_RESULTS, PARTIAL_RESULTS, WAIT, WORKSPACE
 from batchgate.api.downloads import JSONL, send_lines
+from batchgate.api.gateway.events import send_events
+from batchgate.api.gateway.forecast_view import forecast_view
+from batchgate.api.gateway.pause_view import pause_view
+from batchgate.api.gateway.summaries import SUMMARIES
 from batchgate.api.sending import send_pieces
-from batchgate.api.times import rfc3339
-from batchgate.engine.model.batch import Batch
+from batchgate.api.spend_view import dollars_or_none, spend_view
+from batchgate.engine.model.batch import Batch, BatchFilters
+from batchgate.engine.model.failure import FailureGroup
 from batchgate.engine.model.health_report import BatchWait, Refusal
+from batchgate.engine.model.lane import LanePart
+from batchgate.engine.model.model_load import ModelLoad
 from batchgate.engine.model.native_job import NativeJob
+from batchgate.engine.model.times import read_time, rfc3339
+from batchgate.engine.model.usage import Usage
 from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import gateway, parameters
 
-RESULT_COUNT_HEADER = "batchgate-results"
+RESULT_COUNT_HEADER: Final = "batchgate-results"
+MERGED_HEADER: Final = "batchgate-merged"
+DEFAULT_LIMIT: Final = 20
 
 
 class BatchProgressHandler:
     """`BatchProgressHandlers` on the engine."""
 
-    def __init__(self, blobs: Blobs, wait: Callable[[Batch], BatchWait]) -> None:
+    def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
-        self._wait = wait
+
+    async def list_all_batches(
+        self, request: web.Request, parameters: parameters.ListAllBatchesParameters
+    ) -> gateway.BatchSummaryList:
+        """List batches, newest first."""
+        filters = BatchFilters(
+            name=value_or_none(parameters.name),
+            status=value_or_none(parameters.status),
+            model=value_or_none(parameters.model),
+            account=value_or_none(parameters.account),
+            created_after=_read_bound("created_after", parameters.created_after) or 0,
+            created_before=_read_bound("created_before", parameters.created_before),
+        )
+        limit = value_or_none(parameters.limit) or DEFAULT_LIMIT
+        after = value_or_none(parameters.after)
+        page = await request.app[BATCHES].search(request[WORKSPACE], filters, after=after, limit=limit)
+        return gateway.BatchSummaryList(data=await request.app[SUMMARIES].of(page.batches), next=page.next)
 
     async def get_batch_progress(
         self, request: web.Request, parameters: parameters.GetBatchProgressParameters
@@ -33,17 +62,41 @@ class BatchProgressHandler:
         """Return the counts of a batch."""
         batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
         counts = msgspec.structs.asdict(batch.counts)
-        wait = BatchWait() if batch.ended_at is not None else self._wait(batch)
-        paused = None if wait.paused is None else gateway.BatchPause(code=wait.paused.code, reason=wait.paused.reason)
+        wait = BatchWait() if batch.ended_at is not None else request.app[WAIT](batch)
+        paused = batch.pause or wait.paused
+        jobs = await request.app[BATCHES].jobs(batch)
         return gateway.BatchProgress(
             id=batch.id,
+            name=batch.options.batch_name,
+            parent=batch.parent,
+            priority=batch.priority,
             status=batch.status,
             **counts,
             repeated=batch.repeated,
-            paused=paused,
+            paused=None if paused is None else pause_view(paused),
             last_refusal=None if wait.refusal is None else _refusal(wait.refusal),
-            jobs=[_job(job) for job in await request.app[BATCHES].jobs(batch)],
+            concurrency=[_load(load) for load in wait.loads],
+            lanes=[_lane(batch, part) for part in await request.app[BATCHES].lanes(batch)],
+            jobs=[_job(job) for job in jobs],
+            paid_twice=batch.paid_twice,
+            spent=spend_view(batch.spend),
+            budget_usd=dollars_or_none(batch.budget),
+            tokens=_tokens(batch.usage),
+            forecast=forecast_view(request.app[FORECASTS].of(batch, jobs)),
+            failures=[_failures(group) for group in await request.app[BATCHES].failures(batch)],
         )
+
+    async def stream_batch_events(
+        self, request: web.Request, parameters: parameters.StreamBatchEventsParameters
+    ) -> web.StreamResponse:
+        """Send what happens to a batch."""
+        return await send_events(request, parameters.batch_id, parameters)
+
+    async def stream_events(
+        self, request: web.Request, parameters: parameters.StreamEventsParameters
+    ) -> web.StreamResponse:
+        """Send what happens to all batches of the workspace."""
+        return await send_events(request, None, parameters)
 
     async def get_batch_results(
         self, request: web.Request, parameters: parameters.GetBatchResultsParameters
@@ -51,15 +104,37 @@ class BatchProgressHandler:
         """Download the results so far."""
         batches = request.app[BATCHES]
         batch = await batches.find(request[WORKSPACE], parameters.batch_id)
-        if batch.ended_at is not None:
+        is_merged = value_or_none(parameters.merged) or False
+        if batch.ended_at is not None or is_merged:
             batch = await batches.find_with_results(request[WORKSPACE], parameters.batch_id)
         counts = batch.counts
         headers = {"Content-Type": JSONL, RESULT_COUNT_HEADER: f"{counts.total - counts.processing}/{counts.total}"}
+        if is_merged:
+            found = await request.app[MERGED_RESULTS].merge(batch)
+            headers[MERGED_HEADER] = f"{found.merged}/{found.retries}"
+            return await send_lines(request, self._blobs, found.content, headers)
         if batch.results_blob is not None:
             content = request.app[CONTENTS].results(batch, batch.dialect)
             return await send_lines(request, self._blobs, content, headers)
         pieces = request.app[PARTIAL_RESULTS].read(batch)
         return await send_pieces(request, web.StreamResponse(headers=headers), pieces)
+
+
+def _read_bound(name: str, text: str | UnsetType) -> int | None:
+    time = value_or_none(text)
+    return None if time is None else read_time(name, time)
+
+
+def _lane(batch: Batch, part: LanePart) -> gateway.LanePart:
+    return gateway.LanePart(
+        account=part.account,
+        model=part.model,
+        endpoint=batch.options.endpoint or "/v1/messages",
+        lane=part.lane,
+        code=part.reason.code,
+        reason=part.reason.text,
+        requests=part.requests,
+    )
 
 
 def _job(job: NativeJob) -> gateway.NativeJob:
@@ -72,6 +147,36 @@ def _job(job: NativeJob) -> gateway.NativeJob:
         upstream_id=job.upstream_id,
         upstream_status=job.upstream_status,
         reason=job.reason,
+    )
+
+
+def _tokens(usage: Usage) -> gateway.BatchTokens:
+    return gateway.BatchTokens(
+        input=usage.input_tokens,
+        cached_input=usage.cached_tokens,
+        output=usage.output_tokens,
+        reasoning=usage.reasoning_tokens,
+    )
+
+
+def _failures(group: FailureGroup) -> gateway.FailureGroup:
+    return gateway.FailureGroup(
+        kind=group.kind,
+        message=group.pattern,
+        count=group.count,
+        custom_ids=[request.custom_id for request in group.first],
+        example=group.example,
+    )
+
+
+def _load(load: ModelLoad) -> gateway.ModelConcurrency:
+    return gateway.ModelConcurrency(
+        account=load.account,
+        model=load.model,
+        in_flight=load.in_flight,
+        limit=load.limit,
+        maximum=load.maximum,
+        reason=load.reason,
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from batchgate.api.times import rfc3339
 from batchgate.engine.model.secret import Secret
+from batchgate.engine.model.times import rfc3339
 from batchgate.engine.tenancy.secrets import Secrets
 from batchgate_api import gateway, parameters
 

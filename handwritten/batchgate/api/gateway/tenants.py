@@ -7,9 +7,9 @@ from aiohttp import web
 
 from batchgate.api.binding import value_or_none
 from batchgate.api.context import TENANTS, WORKSPACE
-from batchgate.api.times import rfc3339, rfc3339_or_none
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, ApiKey
 from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.times import rfc3339, rfc3339_or_none
 from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR, Quotas, QuotaUsage, Workspace
 from batchgate.engine.tenancy.tenants import ApiKeyOptions
 from batchgate_api import gateway, parameters

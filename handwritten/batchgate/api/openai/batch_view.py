@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from msgspec import Raw
 
 from batchgate.api.statuses import openai_status, times
 from batchgate.engine.model.batch import Batch, BatchPage
-from batchgate.engine.model.batch_endpoint import ENDPOINTS
 from batchgate.engine.model.usage import Usage
 from batchgate.engine.results.file_views import batch_file_ids
 from batchgate_api import openai
@@ -25,7 +23,7 @@ def openai_batch(batch: Batch, faults: bytes | None = None) -> openai.Batch:
     return openai.Batch(
         id=batch.id,
         object="batch",
-        endpoint=ENDPOINTS.get(batch.options.kind, MESSAGES_ENDPOINT),
+        endpoint=batch.options.endpoint or MESSAGES_ENDPOINT,
         model=batch.options.model if batch.in_progress_at is None else batch.model,
         errors=None if faults is None else openai.BatchErrors(object="list", data=Raw(faults)),
         input_file_id=files.input,
@@ -48,9 +46,9 @@ def openai_batch(batch: Batch, faults: bytes | None = None) -> openai.Batch:
     )
 
 
-def batch_list(page: BatchPage, show: Callable[[Batch], openai.Batch] = openai_batch) -> openai.BatchList:
-    """Return a page of batch objects, each made by ``show``."""
-    data = [show(batch) for batch in page.batches]
+def batch_list(page: BatchPage) -> openai.BatchList:
+    """Return a page of batch objects."""
+    data = [openai_batch(batch) for batch in page.batches]
     return openai.BatchList(
         object="list",
         data=data,

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aiohttp import web
-from msgspec import UnsetType
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.built_objects import BuiltObjects
 from batchgate.api.context import BATCHES, CALLER, WORKSPACE
 from batchgate.api.openai.batch_view import batch_list, openai_batch
 from batchgate.api.openai.create_body import OpenaiBatchFormat
 from batchgate.api.provider_names import one_provider
+from batchgate.api.repeated_reads import repeatable
 from batchgate.api.statuses import openai_status
-from batchgate.api.unified.create_batch import create_batch, kind_of, window_option
+from batchgate.api.unified.create_batch import create_batch, kind_of, own_endpoint, window_option
 from batchgate.api.unified.request_shape import MESSAGES
-from batchgate.engine.model.batch import Batch, BatchOptions, BatchPage
+from batchgate.engine.model.batch import Batch, BatchOptions
+from batchgate.engine.model.budget import budget_option
 from batchgate.engine.model.errors import RefusedError
-from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.submission import Submission
 from batchgate_api import openai, parameters
 
@@ -30,8 +29,6 @@ class BatchesHandler:
 
     def __init__(self, choose_account: Callable[[str | None], str]) -> None:
         self._choose_account = choose_account
-        self._batches: BuiltObjects[Batch, openai.Batch] = BuiltObjects()
-        self._pages: BuiltObjects[BatchPage, openai.BatchList] = BuiltObjects()
 
     async def create_batch(self, request: web.Request, parameters: parameters.CreateBatchParameters) -> openai.Batch:
         """Create a batch from the requests in the body, or from a file, which is validated after the response."""
@@ -48,7 +45,7 @@ class BatchesHandler:
             return Submission(
                 workspace=request[WORKSPACE],
                 dialect="anthropic" if form.endpoint == MESSAGES else "openai",
-                options=_options(form, parameters.batchgate_lane),
+                options=_options(form, parameters),
                 provider=account(),
                 headers={},
                 caller=request[CALLER],
@@ -59,6 +56,7 @@ class BatchesHandler:
         batch = await create_batch(request, form, submission, check_head=check_head, check_file=form.check_file)
         return openai_batch(batch)
 
+    @repeatable
     async def list_batches(
         self, request: web.Request, parameters: parameters.ListBatchesParameters
     ) -> openai.BatchList:
@@ -71,15 +69,15 @@ class BatchesHandler:
             limit=value_or_none(parameters.limit) or DEFAULT_LIMIT,
             after_name="after",
         )
-        return self._pages.get(page, "", lambda page, _: batch_list(page, self._show))
+        return batch_list(page)
 
+    @repeatable
     async def retrieve_batch(
         self, request: web.Request, parameters: parameters.RetrieveBatchParameters
     ) -> openai.Batch:
         """Retrieve one batch."""
         batch = await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id)
-        faults = await request.app[BATCHES].faults(batch)
-        return self._show(batch) if faults is None else openai_batch(batch, faults)
+        return openai_batch(batch, await request.app[BATCHES].faults(batch))
 
     async def cancel_batch(self, request: web.Request, parameters: parameters.CancelBatchParameters) -> openai.Batch:
         """Cancel a batch; a body is ignored. Raises `RefusedError` for one that has ended otherwise."""
@@ -88,9 +86,6 @@ class BatchesHandler:
             raise _has_ended(batch)
         return openai_batch(batch)
 
-    def _show(self, batch: Batch) -> openai.Batch:
-        return self._batches.get(batch, "", lambda batch, _: openai_batch(batch))
-
 
 def _has_ended(batch: Batch) -> RefusedError:
     """Return OpenAI's refusal to cancel an ended batch; SDKs would retry the status 409 without the header."""
@@ -98,14 +93,20 @@ def _has_ended(batch: Batch) -> RefusedError:
     return RefusedError("conflict_error", message, headers={"x-should-retry": "false"})
 
 
-def _options(form: OpenaiBatchFormat, lane: Lane | UnsetType) -> BatchOptions:
+def _options(form: OpenaiBatchFormat, parameters: parameters.CreateBatchParameters) -> BatchOptions:
     kept = value_or_none(form.fields.output_expires_after)
     return BatchOptions(
         kind=kind_of(form.endpoint),
+        own_endpoint=own_endpoint(form.endpoint),
         model=value_or_none(form.fields.model),
         metadata=value_or_none(form.fields.metadata),
         input_file=form.input_file,
         output_lifetime=None if kept is None else kept.seconds,
         window=window_option(form.fields.completion_window),
-        lane=lane,
+        lane=parameters.batchgate_lane,
+        name=parameters.batchgate_name,
+        priority=parameters.batchgate_priority,
+        webhook=parameters.batchgate_webhook_url,
+        fail_fast=parameters.batchgate_fail_fast,
+        budget=budget_option(parameters.batchgate_budget_usd),
     )

@@ -8,11 +8,11 @@ from aiohttp import web
 from msgspec import UNSET, Raw, UnsetType
 
 from batchgate.api.public_url import PublicUrl
+from batchgate.api.spend_view import spend_view
 from batchgate.api.statuses import anthropic_status, times, unified_status
 from batchgate.api.unified.extra_fields import ExtraFields
 from batchgate.api.unified.request_shape import MESSAGES
 from batchgate.engine.model.batch import Batch, BatchPage
-from batchgate.engine.model.batch_endpoint import ENDPOINTS
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.results.file_views import batch_file_ids
@@ -38,11 +38,12 @@ class UnifiedBatchView:
         return gateway.UnifiedBatch(
             id=batch.id,
             object="batch",
-            endpoint=ENDPOINTS.get(batch.options.kind, MESSAGES),
+            endpoint=batch.options.endpoint or MESSAGES,
             input_file_id=files.input,
             completion_window=batch.options.completion_window,
             status=unified_status(batch),
             request_counts=_counts(batch.counts),
+            name=batch.options.name,
             metadata=_given(None if batch.options.metadata is None else dict(batch.options.metadata)),
             created_at=moments.created_at,
             expires_at=moments.expires_at,
@@ -59,6 +60,7 @@ class UnifiedBatchView:
             errors=UNSET if faults is None else gateway.BatchErrors(object="list", data=Raw(faults)),
             processing_status=anthropic_status(batch) if of_messages else UNSET,
             results_url=self._results_url(request, batch) if of_messages else UNSET,
+            spent=spend_view(batch.spend) if batch.spend.is_known else UNSET,
             extra_fields=extra(provider, batch.options.model),
         )
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from aiohttp import hdrs, web
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from batchgate.api.binding import value_or_none
 from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
 from batchgate.api.downloads import JSONL, send_json, send_lines
 from batchgate.api.provider_names import PROVIDER, ProviderNames
 from batchgate.api.unified.batch_view import UnifiedBatchView
-from batchgate.api.unified.create_batch import create_batch, kind_of, window_option
+from batchgate.api.unified.create_batch import create_batch, kind_of, own_endpoint, window_option
 from batchgate.api.unified.create_body import UnifiedBatchFormat
 from batchgate.api.unified.extra_fields import start_extra_fields
 from batchgate.api.unified.request_shape import MESSAGES
 from batchgate.api.unified.results import results_object
 from batchgate.engine.model.batch import Batch, BatchOptions
+from batchgate.engine.model.budget import budget_option
+from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import gateway, parameters
@@ -169,13 +171,28 @@ def _options(form: UnifiedBatchFormat, model: str | None) -> BatchOptions:
     kept = value_or_none(form.fields.output_expires_after)
     return BatchOptions(
         kind=kind_of(form.endpoint),
+        own_endpoint=own_endpoint(form.endpoint),
         model=model,
         metadata=value_or_none(form.fields.metadata),
         input_file=form.input_file,
         output_lifetime=None if kept is None else kept.seconds,
         window=window_option(form.fields.completion_window),
         lane=form.fields.lane,
+        priority=form.fields.priority,
+        name=_name(form),
+        webhook=UNSET if form.fields.webhook is None else form.fields.webhook,
+        fail_fast=form.fields.fail_fast,
+        budget=budget_option(form.fields.budget_usd),
     )
+
+
+def _name(form: UnifiedBatchFormat) -> str | UnsetType:
+    name = form.fields.name
+    if name is None:
+        return UNSET
+    if name is not UNSET and name.endswith("\n"):  # $ in a pattern accepts one
+        raise RefusedError("invalid_request_error", "name: it ends with a newline", param="name")
+    return name
 
 
 def _wants_json(request: web.Request) -> bool:

@@ -17,10 +17,10 @@ from batchgate.api.request_body import body_decoder, pieces
 from batchgate.api.unified.create_body import BatchFormat, F
 from batchgate.api.unified.request_shape import MESSAGES
 from batchgate.engine.model.batch import Batch
-from batchgate.engine.model.batch_endpoint import KINDS
+from batchgate.engine.model.batch_endpoint import KINDS, BatchEndpoint
 from batchgate.engine.model.completion_window import DEFAULT_WINDOW
 from batchgate.engine.model.errors import RefusedError
-from batchgate.engine.model.provider_call import RowKind
+from batchgate.engine.model.provider_call import OWN_KINDS, RowKind
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD
 from batchgate_api.gateway import UnifiedBatchEndpoint, UnifiedBatchRequest
@@ -60,6 +60,11 @@ async def create_batch(
 def kind_of(endpoint: UnifiedBatchEndpoint) -> RowKind:
     """Return the kind of the requests for an endpoint."""
     return "messages" if endpoint == "/v1/messages" else KINDS[endpoint]
+
+
+def own_endpoint(endpoint: UnifiedBatchEndpoint) -> BatchEndpoint | UnsetType:
+    """Return the option for an endpoint, which is unset for kinds with one endpoint."""
+    return endpoint if endpoint != "/v1/messages" and KINDS[endpoint] in OWN_KINDS else UNSET
 
 
 def window_option(window: str | UnsetType) -> str | UnsetType:

@@ -20,7 +20,7 @@ from batchgate.api.metadata import checked_metadata
 from batchgate.api.request_errors import fault_code, refuse_input
 from batchgate.api.unified.request_shape import DEFAULT_ENDPOINT, RequestShape
 from batchgate.engine.model.completion_window import WINDOWS
-from batchgate.engine.model.decoding_errors import FIELD_REQUIRED, find_lone_surrogate
+from batchgate.engine.model.decoding_errors import DECODING_ERRORS, FIELD_REQUIRED, find_lone_surrogate
 from batchgate.engine.model.errors import RefusedError
 from batchgate_api.gateway import CreateUnifiedBatch, UnifiedBatchEndpoint, UnifiedBatchRequest
 from batchgate_api.openai import CreateBatch
@@ -154,14 +154,10 @@ def _decoded(text: bytes, model: type[F]) -> F:
     except msgspec.ValidationError as error:
         refusal = refuse_input(error, model, text)
         raise (_wrong_window() if refusal.param == WINDOW else refusal) from error
-    except msgspec.DecodeError as error:
+    except DECODING_ERRORS as error:
         if surrogate := find_lone_surrogate(text):
             raise refuse(f"the body is not valid JSON: {surrogate[1]} is a lone surrogate") from error
         raise refuse_json(error, 0) from error
-    except UnicodeDecodeError as error:
-        raise refuse("the body is not valid JSON: a string is not UTF-8") from error
-    except RecursionError as error:
-        raise refuse("the body is not valid JSON: nested too deeply") from error
     checked_metadata(value_or_none(fields.metadata))
     if (value_or_none(fields.completion_window) or "").endswith("\n"):  # $ in a pattern accepts one
         raise _wrong_window()

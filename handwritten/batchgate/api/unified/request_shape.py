@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -11,9 +12,11 @@ from msgspec import Struct
 from batchgate.api.anthropic.create_body import checked_params, params_line
 from batchgate.api.binding import value_or_none
 from batchgate.api.body_errors import BodyFault, refuse
-from batchgate.api.request_errors import fault_code
+from batchgate.api.request_errors import allowed_values, fault_code
+from batchgate.engine.model.batch_endpoint import KINDS
 from batchgate.engine.model.decoding_errors import FIELD_REQUIRED
-from batchgate_api.gateway import UnifiedBatchEndpoint, UnifiedBatchRequest
+from batchgate.engine.model.own_urls import WITH_VALUES, own_endpoint_of
+from batchgate_api.gateway import CreateUnifiedBatch, UnifiedBatchEndpoint, UnifiedBatchRequest
 
 Field: TypeAlias = Literal["params", "body"]
 
@@ -21,6 +24,7 @@ DEFAULT_ENDPOINT: Final[UnifiedBatchEndpoint] = "/v1/chat/completions"
 MESSAGES: Final[UnifiedBatchEndpoint] = "/v1/messages"
 CUSTOM_ID_OF_MESSAGES: Final = "^[a-zA-Z0-9_-]{1,64}$"
 URL_MISMATCH: Final = "url_mismatch"
+INVALID_VALUE: Final = "invalid_value"
 
 _CUSTOM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _BOTH: Final = BodyFault("", "it has params and a body; a request has one of them")
@@ -29,11 +33,19 @@ _NO_ID: Final = BodyFault("custom_id", "it is empty; each request needs a name o
 _WRONG_ID: Final = BodyFault("custom_id", f"String should match pattern {CUSTOM_ID_OF_MESSAGES}")
 
 
+class _UnknownUrlError(ValueError):
+    """A url that is none of the endpoints; the text says what it should be."""
+
+
 class _Peek(Struct):
     """Whether a request asks for streaming."""
 
     stream: object = None
 
+
+_ENDPOINTS: Final[Mapping[str, UnifiedBatchEndpoint]] = {MESSAGES: MESSAGES, **{path: path for path in KINDS}}
+_ACCEPTED: Final = ", ".join(allowed_values(CreateUnifiedBatch, "endpoint"))
+_MAX_QUOTED: Final = 200
 
 _PEEK: Final = msgspec.json.Decoder(_Peek)
 
@@ -52,6 +64,8 @@ class RequestShape:
         self._declared = False
         self._named = False
         self._field: Field | None = None
+        self._url: str | None = None
+        """The provider's own url of the request that `content` has read last; None if it has none."""
 
     def declare(self, endpoint: UnifiedBatchEndpoint | None) -> None:
         """Set the endpoint of the create; raises `RefusedError` if it contradicts earlier requests."""
@@ -86,16 +100,32 @@ class RequestShape:
         """Return the input line of a request, in the dialect of the endpoint."""
         if self.endpoint == MESSAGES:
             return params_line(custom_id, content)
-        url = str(self.endpoint).encode()
-        return b'{"custom_id":%b,"method":"POST","url":"%b","body":%b}\n' % (
+        return b'{"custom_id":%b,"method":"POST","url":%b,"body":%b}\n' % (
             msgspec.json.encode(custom_id),
-            url,
+            msgspec.json.encode(self._url or self.endpoint),
             content,
         )
 
+    def _endpoint_in(self, url: str | None) -> UnifiedBatchEndpoint | None:
+        """Return the endpoint of a url, and keep a url that is a provider's own; raises `_UnknownUrlError`."""
+        self._url = None
+        if url is None:
+            return None
+        own = own_endpoint_of(url)
+        if own is not None:
+            self._url = url
+            return own
+        found = _ENDPOINTS.get(url)
+        if found is None:
+            raise _UnknownUrlError(f"Input should be one of {_ACCEPTED}, not {url[:_MAX_QUOTED]!r}")
+        return found
+
     def _inconsistency(self, request: UnifiedBatchRequest, field: Field) -> BodyFault | None:
         """Return how a request differs from the others, if it does; the first request sets what is not set."""
-        url: UnifiedBatchEndpoint | None = value_or_none(request.url)
+        try:
+            url = self._endpoint_in(value_or_none(request.url))
+        except _UnknownUrlError as error:
+            return BodyFault("url", str(error), INVALID_VALUE)
         if field == "params" and url not in (None, MESSAGES):
             return BodyFault("url", f"it is {url}, and params are for {MESSAGES}; give a body", URL_MISMATCH)
         if self._field not in (None, field):
@@ -109,6 +139,9 @@ class RequestShape:
             others = "endpoint says" if self._declared else "others go to"
             place = "params" if url is None else "url"
             return BodyFault(place, f"it goes to {endpoint}, and {others} {self.endpoint}", URL_MISMATCH)
+        if endpoint in WITH_VALUES and self._url is None:
+            message = f"it must be {endpoint}, with plain names in place of what is in braces"
+            return BodyFault("url", message, INVALID_VALUE)
         self.endpoint, self._field = endpoint, field
         self._named = self._named or url is not None or field == "params"
         return None

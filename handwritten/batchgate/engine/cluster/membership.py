@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.dispatch.worker import Worker
-from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import ExpiryClock
-from batchgate.engine.model.health_report import BatchWait, HealthReport, bounded_report
+from batchgate.engine.model.health_report import MAX_PROBLEMS, BatchWait, HealthReport, bounded_report
 from batchgate.engine.model.limit_share import LimitShare
 from batchgate.engine.ports.batch_signals import BatchSignals
 from batchgate.engine.ports.batch_store import BatchStore
@@ -25,6 +26,7 @@ class ClusterMember:
         router: Router,
         signals: BatchSignals,
         worker: Worker | None,
+        running: Callable[[], Iterable[int]],
         problems: HealthProblems,
     ) -> None:
         self._store = store
@@ -32,6 +34,8 @@ class ClusterMember:
         self._router = router
         self._signals = signals
         self._worker = worker
+        self._running = running
+        """Returns the keys of the batches that this process runs."""
         self._problems = problems
 
     @property
@@ -50,6 +54,10 @@ class ClusterMember:
         match event:
             case "stop_sending":
                 self._signals.stop_sending(batch_key)
+            case "expire":
+                self._signals.stop_sending(batch_key, expired=True)
+            case "steer":
+                self._signals.steer()
             case "finalize":
                 self._signals.finalize(batch_key)
             case "validate":
@@ -57,10 +65,13 @@ class ClusterMember:
 
     async def catch_up(self) -> None:
         """Stop sending for running batches that were canceled or ended meanwhile; the sweeper finds the rest."""
-        for key in self._worker.batches if self._worker is not None else ():
+        self._signals.steer()
+        for key in self._running():
             batch = await self._store.find_batch_by_key(key)
-            if batch is None or self._is_over(batch):
+            if batch is None or batch.status != "in_progress":
                 self._signals.stop_sending(key)
+            elif self._clock.has_passed(batch.expires_at):
+                self._signals.stop_sending(key, expired=True)
 
     def set_share(self, share: LimitShare, until: float) -> None:
         """Apply a share of the limits, and release the shards of accounts that have no share here."""
@@ -73,12 +84,15 @@ class ClusterMember:
         self._problems.report("cluster", error)
 
     def _waiting(self) -> dict[int, BatchWait]:
-        """List the batches whose requests wait here, those with the latest refusals first."""
+        """List the batches that run here: those with the latest refusals first, then those that wait for an account."""
         if self._worker is None:
             return {}
-        pauses, refusals = self._router.paused_batches, self._worker.refusals
-        keys = [*sorted(refusals, key=lambda key: refusals[key].at, reverse=True), *pauses]
-        return {key: BatchWait(paused=pauses.get(key), refusal=refusals.get(key)) for key in keys}
-
-    def _is_over(self, batch: Batch) -> bool:
-        return batch.status != "in_progress" or self._clock.has_passed(batch.expires_at)
+        pauses, refusals, models = self._router.paused_batches, self._worker.refusals, self._worker.models
+        ordered = [*sorted(refusals, key=lambda key: refusals[key].at, reverse=True), *pauses, *models]
+        keys = tuple(dict.fromkeys(ordered))[:MAX_PROBLEMS]
+        return {
+            key: BatchWait(
+                paused=pauses.get(key), refusal=refusals.get(key), loads=self._router.loads(sorted(models.get(key, ())))
+            )
+            for key in keys
+        }

@@ -4,6 +4,9 @@ Requests that wait for a slow, paused or unreachable model must not use up the c
 requests to one model of an account (one limiter key) may use at most a third of what the other keys leave free. The
 first key gets a third of all, the next one a third of the rest, and some is always left. These are the dynamic
 thresholds by which switches share their buffers: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6, 1998.
+
+Batches of one workspace that differ in priority have keys of their own for each priority. So the requests of one that
+was raised come into memory, although those of a lower one wait there and move slowly from then on.
 """
 
 from __future__ import annotations
@@ -13,19 +16,25 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from heapq import heapify, heappop, heappush
+from itertools import islice
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from batchgate.engine.model.priority import Contenders, Priority, outranked
 from batchgate.engine.model.shard import QueuedShard
 
 LimiterKey: TypeAlias = tuple[str, str]
 """The name of an account and the name of a model."""
+CapacityKey: TypeAlias = LimiterKey | tuple[str, str, Priority]
+"""What capacity is counted for: a limiter key, and the priority of batches that compete with others of another one."""
 
 MAX_REQUESTS: Final = 8_000
 """Requests in memory, running or waiting: a few kilobytes each beside their input lines."""
 MAX_BYTES: Final = 256 * 1024 * 1024
 """Bytes of their input lines: a few thousand requests with images would be gigabytes."""
+CONTENDERS_DIVISOR: Final = 3
+"""While batches compete by priority, the capacity is larger by its size divided by this: as much as one key may use."""
 FREE_DIVISOR: Final = 2
 """The requests of one limiter key may use up to the free capacity divided by this."""
 
@@ -42,12 +51,12 @@ class RequestLoad(Struct):
         self.size += size
 
 
-Demand: TypeAlias = Mapping[LimiterKey, RequestLoad]
-"""The requests of a shard that were not admitted, by limiter key."""
+Demand: TypeAlias = Mapping[CapacityKey, RequestLoad]
+"""The requests of a shard that were not admitted, by capacity key."""
 
 
 class _DeferredQueue:
-    """The deferred shards that have requests for one limiter key; some may have been resumed for another key since."""
+    """The deferred shards that have requests for one capacity key; some may have been resumed for another key since."""
 
     __slots__ = ("heap", "members")
 
@@ -78,17 +87,24 @@ class AdmissionControl:
     def __init__(self, resume: Callable[[Sequence[QueuedShard]], None], *, requests: int = MAX_REQUESTS) -> None:
         self._resume = resume
         self._free = RequestLoad(requests, MAX_BYTES)
-        self._admitted: dict[LimiterKey, RequestLoad] = {}
+        self._room_for_contenders = requests // CONTENDERS_DIVISOR
+        self._admitted: dict[CapacityKey, RequestLoad] = {}
         """Reservations included."""
         self._deferred: dict[QueuedShard, Demand] = {}
-        self._queues: dict[LimiterKey, _DeferredQueue] = {}
-        self._rotation: deque[LimiterKey] = deque()
+        self._queues: dict[CapacityKey, _DeferredQueue] = {}
+        self._rotation: deque[CapacityKey] = deque()
         """The keys of the queues; the first was examined last."""
-        self._reserved: dict[QueuedShard, tuple[LimiterKey, RequestLoad]] = {}
+        self._reserved: dict[QueuedShard, tuple[CapacityKey, RequestLoad]] = {}
         self._announced: set[QueuedShard] = set()
         self._urgent: frozenset[int] = frozenset()
+        self._contenders: Contenders = {}
+        self._outranked: frozenset[int] = frozenset()
+        """The batches that others of their workspace go before."""
         self.none_deferred = asyncio.Event()
-        """Set while no shard is deferred, and none is announced that may have to be."""
+        """Set while no shard is deferred, and none is announced that may have to be.
+
+        One deferred shard of a batch that others of its workspace go before does not count: it may wait for long.
+        """
         self.none_deferred.set()
 
     @property
@@ -101,14 +117,19 @@ class AdmissionControl:
         self._announced.add(job)
         self._update_none_deferred()
 
-    def try_admit(self, key: LimiterKey, size: int) -> bool:
+    def capacity_key(self, key: LimiterKey, batch_key: int) -> CapacityKey:
+        """Return what the capacity for requests of a batch is counted for now."""
+        contender = self._contenders.get(batch_key)
+        return key if contender is None or contender.priority == "normal" else (*key, contender.priority)
+
+    def try_admit(self, key: CapacityKey, size: int) -> bool:
         """Admit a request of ``size`` bytes if there is capacity for its key; the only one of its key always fits."""
         if key in self._admitted and not self._fits(key, 1, 0):
             return False
         self._count(key, 1, size)
         return True
 
-    def release(self, key: LimiterKey, size: int) -> None:
+    def release(self, key: CapacityKey, size: int) -> None:
         """Return the capacity of a request that has ended, and resume shards that fit now."""
         self._count(key, -1, -size)
         if self._rotation:
@@ -125,13 +146,8 @@ class AdmissionControl:
         self._update_none_deferred()
 
     def defer(self, job: QueuedShard, demand: Demand) -> None:
-        """Defer the rest of a shard until there is capacity for one of its limiter keys."""
-        self._deferred[job] = demand
-        for key in demand:
-            if key not in self._queues:
-                self._queues[key] = _DeferredQueue()
-                self._rotation.append(key)
-            self._queues[key].add(job, self._urgent)
+        """Defer the rest of a shard until there is capacity for one of its capacity keys."""
+        self._add_deferred(job, demand)
         for key in demand:
             self._resume_first(key)
         self._update_none_deferred()
@@ -160,7 +176,30 @@ class AdmissionControl:
             for queue in self._queues.values():
                 queue.sort(urgent)
 
-    def _resume_first(self, key: LimiterKey) -> None:
+    def set_contenders(self, contenders: Contenders) -> None:
+        """Give these batches capacity by priority, and resume the deferred shards that fit now."""
+        if bool(contenders) != bool(self._contenders):
+            self._free.add(self._room_for_contenders if contenders else -self._room_for_contenders, 0)
+        self._contenders, self._outranked = contenders, outranked(contenders)
+        deferred = tuple(self._deferred.items())
+        self._queues.clear()
+        self._rotation.clear()
+        for job, demand in deferred:
+            loads = demand.items()
+            self._add_deferred(job, {self.capacity_key((key[0], key[1]), job.batch_key): load for key, load in loads})
+        for key in tuple(self._queues):
+            self._resume_first(key)
+        self._update_none_deferred()
+
+    def _add_deferred(self, job: QueuedShard, demand: Demand) -> None:
+        self._deferred[job] = demand
+        for key in demand:
+            if key not in self._queues:
+                self._queues[key] = _DeferredQueue()
+                self._rotation.append(key)
+            self._queues[key].add(job, self._urgent)
+
+    def _resume_first(self, key: CapacityKey) -> None:
         """Resume the first deferred shard of a key if all its requests for the key fit, or if the key uses nothing."""
         job = self._first_deferred(key)
         if job is None:
@@ -173,7 +212,7 @@ class AdmissionControl:
             self._update_none_deferred()
             self._resume((job,))
 
-    def _first_deferred(self, key: LimiterKey) -> QueuedShard | None:
+    def _first_deferred(self, key: CapacityKey) -> QueuedShard | None:
         queue = self._queues.get(key)
         if queue is None:
             return None
@@ -185,14 +224,14 @@ class AdmissionControl:
         self._rotation.remove(key)
         return None
 
-    def _fits(self, key: LimiterKey, requests: int, size: int) -> bool:
+    def _fits(self, key: CapacityKey, requests: int, size: int) -> bool:
         """Return whether `try_admit` would still admit the last of this many requests."""
         admitted, free = self._admitted.get(key) or RequestLoad(), self._free
         if FREE_DIVISOR * (admitted.size + size) > free.size - size:
             return False
         return FREE_DIVISOR * (admitted.requests + requests) <= free.requests - (requests - 1)
 
-    def _count(self, key: LimiterKey, requests: int, size: int) -> None:
+    def _count(self, key: CapacityKey, requests: int, size: int) -> None:
         admitted = self._admitted.get(key)
         if admitted is None:
             admitted = self._admitted[key] = RequestLoad()
@@ -202,7 +241,11 @@ class AdmissionControl:
             del self._admitted[key]
 
     def _update_none_deferred(self) -> None:
-        if self._deferred or self._announced:
+        if self._announced or self._any_deferred():
             self.none_deferred.clear()
         else:
             self.none_deferred.set()
+
+    def _any_deferred(self) -> bool:
+        first_two = islice(self._deferred, 2)
+        return any(job.batch_key not in self._outranked for job in first_two) or len(self._deferred) > 1

@@ -6,26 +6,41 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from batchgate.engine.dispatch import limits
+from batchgate.engine.dispatch.budget_gate import BudgetGate
 from batchgate.engine.dispatch.direct_rate import DirectRate
-from batchgate.engine.dispatch.endpoint import Call, lane_of
+from batchgate.engine.dispatch.endpoint import AccountEndpoint, Call, lane_of
+from batchgate.engine.dispatch.kept_outputs import keep_outputs
+from batchgate.engine.dispatch.lane_choice import reason_to_call
 from batchgate.engine.dispatch.limits import CallOutcome, Limiter, Permit
+from batchgate.engine.dispatch.prepared_request import PreparedRequest, request_row
 from batchgate.engine.dispatch.refusal_log import RefusalLog
 from batchgate.engine.dispatch.result_builder import ResultBuilder
 from batchgate.engine.dispatch.retries import Retries
-from batchgate.engine.dispatch.router import Route, Router
+from batchgate.engine.dispatch.router import Router
+from batchgate.engine.dispatch.shard_extras import ShardExtras, output_answer
+from batchgate.engine.dispatch.task_calls import await_task, cancel_task
 from batchgate.engine.model.batch import Batch, Dialect
 from batchgate.engine.model.clock import Clock, SystemClock
-from batchgate.engine.model.errors import RequestError, UpstreamError
+from batchgate.engine.model.errors import NoUpstreamAnswer, RequestError, StaleClaim, UpstreamError
+from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.health_report import Refusal, one_line
-from batchgate.engine.model.provider_call import RequestRow, UpstreamResponse
+from batchgate.engine.model.provider_call import OWN_KINDS, UpstreamRequest, UpstreamResponse
+from batchgate.engine.model.provider_task import ProviderTask
 from batchgate.engine.model.shard import ResultLine
-from batchgate.engine.ports.rows import InputRow, LineTranslator, RowFormat
+from batchgate.engine.ports.provider_tasks import ProviderTasks
+from batchgate.engine.ports.rows import LineTranslator, RowFormat
 from batchgate.engine.ports.telemetry import ABANDONED, SUCCEEDED, Telemetry
 from batchgate.engine.support.fair_yield import FairYield
+
+BEFORE_OTHERS: Final = -1
+"""The precedence of requests whose tasks run already."""
 
 OnSending = Callable[[bool], None]
 """Called with True when a call starts and with False when it ends: a cancel does not interrupt a call in flight."""
@@ -34,32 +49,24 @@ OnRefused = Callable[[Refusal], None]
 """Called when a call failed and the request waits for another one."""
 
 
-class PreparedRequest(Struct, frozen=True):
-    """A request that has been read, and its route."""
-
-    seq: int
-    row: InputRow
-    route: Route
-
-
-def request_row(batch: Batch, request: PreparedRequest) -> RequestRow:
-    """Return a request as the handler of its provider encodes it."""
-    return RequestRow(
-        custom_id=request.row.custom_id,
-        params=request.row.params,
-        model=request.route.model,
-        headers=batch.headers,
-        kind=batch.options.kind,
-    )
+def _without_job(endpoint: AccountEndpoint) -> str:
+    """Say why a request of the lane ``native`` that a job would take has no answer."""
+    least = endpoint.min_job_requests
+    or_too_few = f", or fewer than {least} requests have this model" if least > 1 else ""
+    return f"its job gave no answer, and the job's reason says why{or_too_few}"
 
 
-def _native_refusal(batch: Batch, request: PreparedRequest) -> str:
-    """Say why a request of the lane ``native`` is in no job."""
-    endpoint = request.route.endpoint
-    if endpoint.batches is None:
-        return f"lane: account {endpoint.account.name!r} has no batch API; choose the lane auto or direct"
-    refusal = endpoint.batches.refusal(request_row(batch, request))
-    return f"{refusal or 'its job gave no answer'}; in the lane auto it would run directly"
+class _Kept(Struct):
+    """What is stored for one request beside its result."""
+
+    task: ProviderTask | None = None
+    outputs: tuple[NewFile, ...] = ()
+
+    def added_to(self, result: ResultLine) -> ResultLine:
+        """Return the result with what is kept; most requests keep nothing."""
+        if self.task is None and not self.outputs:
+            return result
+        return structs.replace(result, ended_task=self.task is not None, outputs=self.outputs)
 
 
 class _RequestRun(Struct):
@@ -72,10 +79,19 @@ class _RequestRun(Struct):
     on_sending: OnSending
     on_refused: OnRefused | None
     retries: Retries
+    extras: ShardExtras | None
+    gate: BudgetGate | None
+    kept: _Kept
 
     @property
     def account(self) -> str:
         return self.call.endpoint.account.name
+
+    @property
+    def needed_extras(self) -> ShardExtras:
+        if self.extras is None:
+            raise RuntimeError("a request has a task or makes a file, and nothing stores it")
+        return self.extras
 
 
 class Executor:
@@ -106,29 +122,57 @@ class Executor:
         rows = self._rows[batch.dialect]
         try:
             row = rows.read(line, batch.options.model)
+            if row.url is not None:
+                return PreparedRequest(seq, row, self._router.route_to(batch.provider, row.model))
             return PreparedRequest(seq, row, self._router.route(batch.provider, row.model))
         except Exception as error:  # noqa: BLE001 - after any error the request must have a result
-            return self.results.errored(batch, seq, rows.custom_id(line), error)
+            return self.results.errored(batch, seq, rows.custom_id(line), error, called=None)
 
     def prepare_call(self, batch: Batch, seq: int, line: bytes) -> PreparedRequest | ResultLine:
         """Prepare the request of an input line for a call; it gets an errored result if its lane allows no call."""
         request = self.prepare(batch, seq, line)
         if isinstance(request, ResultLine) or lane_of(batch.options, request.route.endpoint) != "native":
             return request
-        error = RequestError("invalid_request_error", _native_refusal(batch, request))
-        return self.results.errored(batch, seq, request.row.custom_id, error)
+        error = self._error_without_call(batch, request, len(line))
+        return self.results.errored(batch, seq, request.row.custom_id, error, called=request.route.called)
 
-    async def run(
-        self, batch: Batch, request: PreparedRequest, on_sending: OnSending, on_refused: OnRefused | None = None
+    def _error_without_call(self, batch: Batch, request: PreparedRequest, size: int) -> Exception:
+        """Return why a request of the lane ``native`` has no answer: also what kept its job from sending it."""
+        endpoint = request.route.endpoint
+        reason = reason_to_call(batch, request, size, now=self._clock.now())
+        if reason is None and endpoint.batches is not None:
+            try:
+                endpoint.batches.encode(endpoint.account, request_row(batch, request), "")
+            except Exception as error:  # noqa: BLE001 - after any error the request must have a result
+                return error
+        text = _without_job(endpoint) if reason is None else reason.text
+        return RequestError("invalid_request_error", f"{text}; in the lane auto it would run directly")
+
+    async def run(  # noqa: PLR0917
+        self,
+        batch: Batch,
+        request: PreparedRequest,
+        on_sending: OnSending,
+        on_refused: OnRefused | None = None,
+        extras: ShardExtras | None = None,
+        gate: BudgetGate | None = None,
     ) -> ResultLine:
-        """Run a request and return its result; every error becomes an errored result."""
-        seq, row = request.seq, request.row
+        """Run a request and return its result; every error becomes an errored result.
+
+        ``extras`` store what requests of providers with tasks or content have beside their results. Calls wait at the
+        ``gate``.
+        """
+        seq, row, kept, called = request.seq, request.row, _Kept(), request.route.called
         try:
-            answer = await self._call_with_retries(self._request_run(batch, request, on_sending, on_refused))
+            answer = await self._answer(self._request_run(batch, request, on_sending, on_refused, extras, gate, kept))
         except Exception as error:  # noqa: BLE001 - after any error the request must have a result
-            return self.results.errored(batch, seq, row.custom_id, error)
-        account, model = request.route.endpoint.account, request.route.model
-        return self.results.succeeded(batch, seq, row.custom_id, answer, account=account, model=model)
+            result = self.results.errored(batch, seq, row.custom_id, error, called=called)
+            # After an internal error the task may still run: the clean-up cancels it.
+            return kept.added_to(result) if isinstance(error, UpstreamError) else result
+        prices = request.route.endpoint.prices.find(request.route.model)
+        return kept.added_to(
+            self.results.succeeded(batch, seq, row.custom_id, answer, called=called, prices=prices, native=False)
+        )
 
     def expired_result(self, batch: Batch, request: PreparedRequest, refusal: Refusal) -> ResultLine | None:
         """Return the result of a request that expired after a refusal; None if its format has no room for that."""
@@ -136,12 +180,27 @@ class Executor:
         reason = f"The last call ended with {refusal.kind}{status}: {refusal.message}"
         return self.results.expired(batch, request.seq, request.row.custom_id, reason)
 
-    def _request_run(
-        self, batch: Batch, request: PreparedRequest, on_sending: OnSending, on_refused: OnRefused | None
+    def _request_run(  # noqa: PLR0917
+        self,
+        batch: Batch,
+        request: PreparedRequest,
+        on_sending: OnSending,
+        on_refused: OnRefused | None,
+        extras: ShardExtras | None,
+        gate: BudgetGate | None,
+        kept: _Kept,
     ) -> _RequestRun:
-        route = request.route
+        route, retries = request.route, Retries(self._rng)
         call = Call(route.endpoint, request_row(batch, request))
-        return _RequestRun(batch, request.seq, call, route.limiter, on_sending, on_refused, Retries(self._rng))
+        return _RequestRun(batch, request.seq, call, route.limiter, on_sending, on_refused, retries, extras, gate, kept)
+
+    async def _answer(self, run: _RequestRun) -> bytes:
+        """Return the answer: of the task that runs for the request already, or of a new call."""
+        if run.call.endpoint.tasks is not None:
+            run.kept.task = await run.needed_extras.find_task(run.seq)
+            if run.kept.task is not None:
+                return await self._resume(run, run.kept.task)
+        return await self._call_with_retries(run)
 
     async def _call_with_retries(self, run: _RequestRun) -> bytes:
         while True:
@@ -173,11 +232,14 @@ class Executor:
         Raises `UpstreamError` when the call fails.
         """
         permit = await self._acquire_permit(run)
+        if run.gate is not None:
+            await self._wait_at(run.gate, run.limiter, permit)
         run.on_sending(True)
         started, reported, outcome = time.perf_counter(), ABANDONED, limits.ABANDONED
         try:
             answer = await self._send(run, permit)
-            reported, outcome = SUCCEEDED, limits.SERVED
+            # The creation of a task was counted when it was accepted.
+            reported, outcome = SUCCEEDED, limits.SERVED if run.kept.task is None else limits.ABANDONED
         except UpstreamError as error:
             reported = error.kind
             outcome = await self._record_failure(run, error)
@@ -191,6 +253,15 @@ class Executor:
             self._telemetry.call_ended(run.batch, run.account, run.call.row, reported, seconds)
             if reported == SUCCEEDED:
                 self.rate.record(run.account, seconds)
+
+    @staticmethod
+    async def _wait_at(gate: BudgetGate, limiter: Limiter, permit: Permit) -> None:
+        """Wait with a permit until the answers so far have not paused the batch."""
+        try:
+            await gate.wait()
+        except BaseException:
+            limiter.release(permit, limits.ABANDONED)
+            raise
 
     async def _record_failure(self, run: _RequestRun, error: UpstreamError) -> CallOutcome:
         """Update the retries, and return the outcome for the limits: none if the rejected key was replaced since."""
@@ -210,10 +281,83 @@ class Executor:
         endpoint = run.call.endpoint
         if permit.is_probe:
             await endpoint.refresh_key()
-        response = await endpoint.transport.send(run.call.upstream)
+        upstream = run.call.upstream.signed()
+        if upstream.makes_file:
+            return await self._receive_output(run, permit, upstream)
+        response = await endpoint.transport.send(upstream)
         await self._fair_yield.wait_turn()
         self._update_limits(run, permit, response)
+        if endpoint.tasks is not None:
+            response = await self._end_of_task(run, permit, endpoint.tasks, response)
+            return await self._task_answer(run, endpoint, endpoint.tasks, response)
         return endpoint.handler.decode(run.call.row, response)
+
+    async def _end_of_task(
+        self, run: _RequestRun, permit: Permit, tasks: ProviderTasks, response: UpstreamResponse
+    ) -> UpstreamResponse:
+        """Store the task that a call created, and return the response that says that it has ended.
+
+        A task keeps the place of its call, but it is no call in flight: it can be left at any time.
+        """
+        state = tasks.read(response)
+        if state is None or not state.is_running:
+            return response
+        try:
+            task = await run.needed_extras.save_task(run.seq, run.account, state.task_id)
+        except StaleClaim as error:
+            with suppress(NoUpstreamAnswer):
+                await cancel_task(run.call.endpoint, tasks, state.task_id)
+            raise RequestError("api_error", "another worker has claimed the shard, and runs the request") from error
+        run.kept.task = task
+        run.limiter.confirm(permit)
+        run.on_sending(False)
+        return await await_task(run.call.endpoint, tasks, task, partial(self._requested_wait, run))
+
+    async def _resume(self, run: _RequestRun, task: ProviderTask) -> bytes:
+        """Poll the task that an earlier run has stored, before requests that have none are sent."""
+        endpoint = self._router.endpoint(task.account)
+        if endpoint is None or endpoint.tasks is None:
+            message = f"the task {task.task_id} runs for account {task.account!r}, which is no longer configured"
+            raise NoUpstreamAnswer("api_error", message, status=0, retry_safe=False)
+        permit = await run.limiter.acquire((BEFORE_OTHERS, run.seq, run.batch.key))
+        try:
+            response = await await_task(endpoint, endpoint.tasks, task, partial(self._requested_wait, run))
+            return await self._task_answer(run, endpoint, endpoint.tasks, response)
+        finally:
+            run.limiter.release(permit, limits.ABANDONED)
+
+    async def _task_answer(
+        self, run: _RequestRun, endpoint: AccountEndpoint, tasks: ProviderTasks, response: UpstreamResponse
+    ) -> bytes:
+        """Return the answer of a task that has ended, and keep what it made if the account asks for that."""
+        answer = endpoint.handler.decode(run.call.row, response)
+        if not endpoint.account.keep_outputs or run.call.row.kind not in OWN_KINDS or endpoint.downloads is None:
+            return answer
+        urls, extras = tasks.output_urls(answer), run.needed_extras
+        answer, files = await keep_outputs(endpoint, endpoint.downloads, extras, answer, urls)
+        run.kept.outputs = tuple(files)
+        return answer
+
+    def _requested_wait(self, run: _RequestRun, response: UpstreamResponse) -> float | None:
+        """Return the seconds that an error response asks to wait."""
+        try:
+            run.call.endpoint.handler.decode(run.call.row, response)
+        except UpstreamError as error:
+            return error.retry_after
+        return None
+
+    async def _receive_output(self, run: _RequestRun, permit: Permit, upstream: UpstreamRequest) -> bytes:
+        """Store the content of an answer as a file, and return what the result says about it."""
+        endpoint = run.call.endpoint
+        if endpoint.contents is None:
+            raise RuntimeError(f"account {run.account!r} has no transport for content")
+        receive = partial(endpoint.contents.receive, upstream)
+        response, output = await run.needed_extras.receive_output(endpoint.account, receive)
+        self._update_limits(run, permit, response)
+        if output is None:
+            return endpoint.handler.decode(run.call.row, response)
+        run.kept.outputs = (output,)
+        return output_answer(output)
 
     def _update_limits(self, run: _RequestRun, permit: Permit, response: UpstreamResponse) -> None:
         """Pass the used tokens and remaining allowances of a response to the limiter; errors state allowances too."""

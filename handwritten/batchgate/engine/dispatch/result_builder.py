@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from batchgate.engine.model.batch import Batch, Dialect
-from batchgate.engine.model.cost import cost_of
 from batchgate.engine.model.errors import RequestError
-from batchgate.engine.model.provider_call import Account
+from batchgate.engine.model.fail_fast import CalledModel
+from batchgate.engine.model.failure import UNFINISHED_MESSAGES, Failure
+from batchgate.engine.model.price import LanePrices, spend_on
 from batchgate.engine.model.shard import ResultLine
 from batchgate.engine.ports.rows import LineTranslator, RowFormat
 
 logger = logging.getLogger(__name__)
+
+INTERNAL_ERROR: Final = "internal error in the gateway; its log has the details"
+
+
+def log_internal_error(batch: Batch, seq: int, error: Exception) -> None:
+    """Log an error of a request that nobody expected, with its traceback."""
+    fields = {"action": "request_failed", "batch": batch.id, "seq": seq}
+    logger.error("a request failed with an internal error", exc_info=error, extra=fields)
 
 
 class ResultBuilder:
@@ -23,32 +33,50 @@ class ResultBuilder:
         self._translator = translator
 
     def succeeded(
-        self, batch: Batch, seq: int, custom_id: str, answer: bytes, *, account: Account, model: str, factor: float = 1
+        self,
+        batch: Batch,
+        seq: int,
+        custom_id: str,
+        answer: bytes,
+        *,
+        called: CalledModel,
+        prices: LanePrices | None,
+        native: bool,
     ) -> ResultLine:
-        """Return the result of an answered request; ``factor`` is the part of the normal price that it cost."""
+        """Return the result of an answered request, with its cost in its lane."""
         line = self._rows[batch.dialect].succeeded_line(custom_id, answer)
         usage = self._translator.usage(batch.options.kind, answer)
-        cost = round(cost_of(usage, account, model) * factor)
-        return ResultLine(seq=seq, status="succeeded", line=line, usage=usage, cost=cost)
+        spend = spend_on(usage, prices, native=native)
+        return ResultLine(seq=seq, status="succeeded", line=line, usage=usage, spend=spend, called=called)
 
-    def errored(self, batch: Batch, seq: int, custom_id: str, error: Exception) -> ResultLine:
-        """Return the result of a request that ended with an error; one that is not expected is logged."""
+    def errored(
+        self, batch: Batch, seq: int, custom_id: str, error: Exception, *, called: CalledModel | None
+    ) -> ResultLine:
+        """Return the result of a request that ended with an error; one that is not expected is logged.
+
+        ``called``: the model that it is for, unless no account has it.
+        """
         if not isinstance(error, RequestError):
-            fields = {"action": "request_failed", "batch": batch.id, "seq": seq}
-            logger.error("a request failed with an internal error", exc_info=error, extra=fields)
-            error = RequestError("api_error", "internal error in the gateway; its log has the details")
-        return ResultLine(seq=seq, status="errored", line=self._rows[batch.dialect].errored_line(custom_id, error))
+            log_internal_error(batch, seq, error)
+            error = RequestError("api_error", INTERNAL_ERROR)
+        line = self._rows[batch.dialect].errored_line(custom_id, error)
+        permanent = not error.retry_safe
+        failure = Failure(kind=error.kind, message=error.message, custom_id=custom_id, permanent=permanent)
+        return ResultLine(seq=seq, status="errored", line=line, failure=failure, called=called)
 
     def expired(self, batch: Batch, seq: int, custom_id: str, reason: str) -> ResultLine | None:
         """Return the result of a request that expired for a reason; None if its format has no room for that."""
         line = self._rows[batch.dialect].expired_line(custom_id, reason)
-        return None if line is None else ResultLine(seq=seq, status="expired", line=line)
+        failure = Failure(kind="expired", message=reason, custom_id=custom_id)
+        return None if line is None else ResultLine(seq=seq, status="expired", line=line, failure=failure)
 
     def expired_without_reason(self, batch: Batch, seq: int, custom_id: str) -> ResultLine:
         """Return the result of a request that expired."""
         line = self._rows[batch.dialect].unfinished_line(custom_id, "expired")
-        return ResultLine(seq=seq, status="expired", line=line)
+        failure = Failure(kind="expired", message=UNFINISHED_MESSAGES["expired"], custom_id=custom_id)
+        return ResultLine(seq=seq, status="expired", line=line, failure=failure)
 
-    def custom_id(self, batch: Batch, line: bytes) -> str:
-        """Return the custom_id of an input line."""
-        return self._rows[batch.dialect].custom_id(line)
+    def custom_ids(self, batch: Batch, lines: Iterable[tuple[int, bytes]]) -> dict[int, str]:
+        """Return the custom_ids of input lines with their seqs, by seq."""
+        read = self._rows[batch.dialect].custom_id
+        return {seq: read(line) for seq, line in lines}

@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from batchgate.engine.dispatch.admission import LimiterKey
-from batchgate.engine.dispatch.endpoint import AccountEndpoint, lane_of
+from batchgate.engine.dispatch.endpoint import AccountEndpoint, lane_of, reason_of_account
 from batchgate.engine.dispatch.limits import AccountLimits, Limiter
 from batchgate.engine.model.batch import Batch, BatchOptions
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import RequestError
+from batchgate.engine.model.fail_fast import CalledModel
 from batchgate.engine.model.health_report import AccountPause
+from batchgate.engine.model.lane import LanePart, LaneReason
 from batchgate.engine.model.limit_share import LimitShare
+from batchgate.engine.model.model_load import ModelLoad
+from batchgate.engine.model.priority import Contenders
 from batchgate.engine.ports.telemetry import LimiterState
 
 IDLE_TIMEOUT: Final = 600.0
 """Seconds for which the limiter of an unused model is kept, with what it has learned."""
+NO_BATCH_API: Final = "lane: no account of the batch has a batch API that it may use"
 MAX_LIMITERS: Final = 1_000
 """Limiters beyond which an unused one is dropped earlier."""
 
@@ -33,6 +38,11 @@ class Route(Struct, frozen=True, kw_only=True):
     endpoint: AccountEndpoint
     model: str
     limiter: Limiter
+
+    @property
+    def called(self) -> CalledModel:
+        """The account and the model, as results name them."""
+        return CalledModel(*self.key)
 
     @property
     def key(self) -> LimiterKey:
@@ -57,11 +67,17 @@ class Router:
         self._limiters: OrderedDict[LimiterKey, Limiter] = OrderedDict()
         """The least recently used first."""
         self._urgent: frozenset[int] = frozenset()
+        self._contenders: Contenders = {}
 
     @property
     def account_names(self) -> tuple[str, ...]:
         """The names of all accounts."""
         return tuple(self._endpoints)
+
+    @property
+    def has_batch_apis(self) -> bool:
+        """Whether any account has a batch API."""
+        return any(endpoint.batches is not None for endpoint in self._endpoints.values())
 
     def endpoint(self, account: str) -> AccountEndpoint | None:
         """Return the endpoint of an account; None if there is none of that name."""
@@ -69,9 +85,36 @@ class Router:
 
     def needs_plan(self, options: BatchOptions, accounts: Iterable[str] | None) -> bool:
         """Check if requests of a batch may go natively: to the named accounts, or to any of them for None."""
+        return any(reason_of_account(options, endpoint) is None for endpoint in self._named(accounts))
+
+    def decided(self, options: BatchOptions, accounts: Iterable[str] | None) -> BatchOptions:
+        """Return options that keep the lanes of the accounts, which `needs_plan` takes, whatever these become later."""
+        lanes = {endpoint.account.name: lane_of(options, endpoint) for endpoint in self._named(accounts)}
+        found = set(lanes.values())
+        if len(found) == 1:
+            return structs.replace(options, lane=found.pop())
+        return structs.replace(options, account_lanes=lanes) if lanes else options
+
+    def _named(self, accounts: Iterable[str] | None) -> Sequence[AccountEndpoint]:
+        """Return the endpoints of the named accounts, or all of them for None."""
         names = self._endpoints.keys() if accounts is None else accounts
-        found = (self._endpoints[name] for name in names if name in self._endpoints)
-        return any(endpoint.batches is not None and lane_of(options, endpoint) != "direct" for endpoint in found)
+        return [self._endpoints[name] for name in names if name in self._endpoints]
+
+    def unplanned_lanes(self, batch: Batch) -> Sequence[LanePart]:
+        """Return which lane the requests of a batch take that needs no plan, and why; empty if it needs one."""
+        found = [self._endpoints[name] for name in self.accounts_of(batch) if name in self._endpoints]
+        reasons = [reason for endpoint in found if (reason := reason_of_account(batch.options, endpoint)) is not None]
+        if not found or len(reasons) < len(found) or not batch.counts.total:
+            return ()
+        is_called = any(lane_of(batch.options, endpoint) != "native" for endpoint in found)
+        part = LanePart(
+            account=found[0].account.name if len(found) == 1 else None,
+            model=batch.model,
+            lane="direct" if is_called else "none",
+            reason=reasons[0] if len(set(reasons)) == 1 else LaneReason("no_batch_api", NO_BATCH_API),
+            requests=batch.counts.total,
+        )
+        return (part,)
 
     def limit_of(self, account: str, model: str) -> float:
         """Return how many calls may be in flight to a model now."""
@@ -114,6 +157,12 @@ class Router:
             for limiter in self._limiters.values():
                 limiter.expedite(urgent)
 
+    def set_contenders(self, contenders: Contenders) -> None:
+        """Let these batches, and only these, share the calls of their workspaces by their weights."""
+        self._contenders = contenders
+        for limiter in self._limiters.values():
+            limiter.set_contenders(contenders)
+
     @property
     def limiters(self) -> tuple[LimiterState, ...]:
         """The current state of the limiters."""
@@ -121,6 +170,10 @@ class Router:
             LimiterState(account=account, model=model, limit=limiter.limit, in_flight=limiter.in_flight)
             for (account, model), limiter in self._limiters.items()
         )
+
+    def loads(self, models: Iterable[tuple[str, str]]) -> tuple[ModelLoad, ...]:
+        """Return the calls to models of accounts, as far as there were any lately."""
+        return tuple(self._limiters[key].load(*key) for key in models if key in self._limiters)
 
     @property
     def pauses(self) -> tuple[AccountPause, ...]:
@@ -167,6 +220,14 @@ class Router:
         }
         return (batch.provider, *(name for name in names if name not in providers))
 
+    def account_without_price(self, default: str, model: str) -> str | None:
+        """Return the account of a model if it has no price for it; None if it has one, or there is no account."""
+        try:
+            route = self.route(default, model)
+        except RequestError:
+            return None
+        return route.key[0] if route.endpoint.prices.find(route.model) is None else None
+
     def searchable_names(self, names: Iterable[str]) -> tuple[str, ...]:
         """List the names by which a batch is found: its accounts, then their providers, each once.
 
@@ -190,10 +251,15 @@ class Router:
         if named is None and slash and (unknown := self.unknown_prefix(default, prefix)) is not None:
             raise RequestError("not_found_error", unknown)
         name, upstream_model = (default, model) if named is None else (named, rest)
-        endpoint = self._endpoints.get(name)
+        return self.route_to(name, upstream_model)
+
+    def route_to(self, account: str, model: str) -> Route:
+        """Return the route to an account for a model by the provider's name; raises `RequestError` without it."""
+        endpoint = self._endpoints.get(account)
         if endpoint is None:
-            raise RequestError("not_found_error", self._no_account(name))
-        return Route(endpoint=endpoint, model=upstream_model, limiter=self._limiter(endpoint, upstream_model))
+            message = f"{self._no_account(account)}. Name one with the batch, or set default_provider"
+            raise RequestError("not_found_error", message)
+        return Route(endpoint=endpoint, model=model, limiter=self._limiter(endpoint, model))
 
     def unknown_prefix(self, default: str, prefix: str) -> str | None:
         """Explain why a prefix of a model is wrong; None if it names an account, or is part of the model's name."""
@@ -204,6 +270,11 @@ class Router:
             return None
         whole = f"{default}/{prefix}/..."
         return f"{self._no_account(prefix)}. If it is part of the name of a model, write {whole}"
+
+    def without_account(self, default: str, model: str) -> str:
+        """Return a model without the prefix that names an account, for a request to the account ``default``."""
+        prefix, slash, rest = model.partition("/")
+        return rest if slash and rest and self._named_account(default, prefix) is not None else model
 
     def _named_account(self, default: str, prefix: str) -> str | None:
         """Return the account that a prefix names by its own name, or by its provider's; None if it names none."""
@@ -235,6 +306,7 @@ class Router:
             self._drop_unused()
             limiter = Limiter(self._accounts[key[0]], model, endpoint.account.concurrency)
             limiter.expedite(self._urgent)
+            limiter.set_contenders(self._contenders)
             self._limiters[key] = limiter
         else:
             self._limiters.move_to_end(key)

@@ -6,13 +6,19 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from enum import Enum, auto
 from functools import partial
 
-from batchgate.engine.dispatch.admission import AdmissionControl, LimiterKey, RequestLoad
-from batchgate.engine.dispatch.executor import Executor, PreparedRequest
+from batchgate.engine.dispatch.admission import AdmissionControl, CapacityKey, LimiterKey, RequestLoad
+from batchgate.engine.dispatch.budget_gate import BudgetGate
+from batchgate.engine.dispatch.call_timer import CallTimer
+from batchgate.engine.dispatch.executor import Executor
+from batchgate.engine.dispatch.prepared_request import PreparedRequest
+from batchgate.engine.dispatch.result_buffer import ResultBuffer
+from batchgate.engine.dispatch.run_end import RunEnd
+from batchgate.engine.dispatch.shard_extras import ShardExtras
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.errors import BlobError, StaleClaim, StoreError
+from batchgate.engine.model.clock import Clock
+from batchgate.engine.model.errors import BlobError, LostBlob, StaleClaim, StoreError
 from batchgate.engine.model.health_report import Refusal
 from batchgate.engine.model.shard import QueuedShard, ResultChunk, ResultLine, chunk_of
 from batchgate.engine.ports.blobs import Blobs
@@ -24,30 +30,7 @@ from batchgate.engine.support.health_problems import HealthReporter
 
 logger = logging.getLogger(__name__)
 
-FLUSH_DELAY = 0.1  # seconds, at most, that a result waits for others to be stored with
-FLUSH_RESULTS = 256  # results that are stored without waiting for more
 STORAGE_RETRY = 1.0  # seconds between attempts when storage fails
-
-
-class RunEnd(Enum):
-    """How a run of a shard ended."""
-
-    DONE = auto()
-    """The shard is done."""
-    FINALIZABLE = auto()
-    """The shard is done, and was the last one of its batch."""
-    DEFERRED = auto()
-    """Some requests ran; the others are deferred on this worker."""
-    NOT_ADMITTED = auto()
-    """No request was admitted, as there was no capacity for any of them."""
-    NO_SHARE = auto()
-    """The remaining requests are for accounts of whose limits this worker has no share."""
-    CLAIM_LOST = auto()
-    """Another worker has claimed the shard."""
-    WITHHELD = auto()
-    """The remaining requests travel in jobs of the native lane; the shard is held until one of these ends."""
-    STOPPED = auto()
-    """The shard was released before it was done."""
 
 
 class ShardRun:
@@ -62,24 +45,31 @@ class ShardRun:
         blobs: Blobs,
         executor: Executor,
         admission: AdmissionControl,
+        clock: Clock,
         report: HealthReporter,
         telemetry: Telemetry,
+        extras: ShardExtras,
+        call_timer: CallTimer,
+        gate: BudgetGate | None,
     ) -> None:
         self.job = job
         self.claim = claim
         self.resumed_too_late = False
         """Whether the rest of the shard was resumed when this run was already ending: it needs another run."""
-        self._stopped = False
+        self._stopped = self._paused = False
         self._store = store
         self._blobs = blobs
         self._executor = executor
         self._admission = admission
+        self._clock = clock
         self._report = report
         self._telemetry = telemetry
-        self._results: list[ResultLine] = []
-        self._has_results = asyncio.Event()
-        self._flush_now = asyncio.Event()
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._extras = extras
+        self._call_timer = call_timer
+        self._gate = gate
+        self._results = ResultBuffer(gate)
+        self._waiting: dict[asyncio.Task[None], int] = {}
+        """The tasks whose calls are not in flight, with the seqs of their requests."""
         self._sending: set[asyncio.Task[None]] = set()
         self._remaining = set(claim.shard.seqs)
         """The seqs of the requests that have neither been admitted nor got a result."""
@@ -96,13 +86,13 @@ class ShardRun:
         self._expired = False
         self._refusals: dict[int, tuple[PreparedRequest, Refusal]] = {}
         """The waiting requests whose last call failed, by seq, the latest last."""
-        self._accounts: set[str] = set()
-        """The accounts that requests were admitted for."""
+        self.models: set[LimiterKey] = set()
+        """The models of accounts that requests were admitted for."""
         self._aborted = asyncio.Event()
 
     def uses(self, account: str) -> bool:
         """Return whether requests were admitted for an account."""
-        return account in self._accounts
+        return any(name == account for name, _ in self.models)
 
     @property
     def last_refusal(self) -> Refusal | None:
@@ -120,6 +110,28 @@ class ShardRun:
         for task in self._waiting:
             task.cancel()
 
+    def pause(self) -> None:
+        """Send no more requests until `unpause`; those that wait get no result, and remain."""
+        if self._paused or self._stopped:
+            return
+        self._paused = True
+        self._deferred = False
+        self._admission.forget(self.job)
+        for task in tuple(self._waiting):
+            self._put_back(task)
+
+    def unpause(self) -> None:
+        """Send the remaining requests, as far as there is capacity for them."""
+        if self._paused and not self._stopped:
+            self._paused = False
+            self._call_timer.reset()
+            self.resume()
+
+    def _put_back(self, task: asyncio.Task[None]) -> None:
+        """Cancel a task whose call is not in flight; its request remains, unless it is ending with a result."""
+        self._remaining.add(self._waiting.pop(task))
+        task.cancel()
+
     def abort(self) -> None:
         """Cancel the calls in flight too; store the results so far, and leave the rest for a later run."""
         self.stop(release=True)
@@ -129,6 +141,10 @@ class ShardRun:
 
     async def run(self) -> RunEnd:
         """Run the requests that there is capacity for, and return how the run ended."""
+        async with self._extras:
+            return await self._run()
+
+    async def _run(self) -> RunEnd:
         try:
             async with self._group:
                 self._group.create_task(self._flush_results())
@@ -137,20 +153,17 @@ class ShardRun:
                     self._all_tasks_closed.clear()
                     await self._all_tasks_closed.wait()
                 self._ending = True
-                self._has_results.set()
-                self._flush_now.set()
+                self._results.end()
             return await self._finish()
         except* StaleClaim:
             self._admission.forget(self.job)
             self.resumed_too_late = False
             batch, shard = self.claim.batch.id, self.claim.shard.index
             fields = {"action": "shard_lost", "batch": batch, "shard": shard}
-            logger.warning(
-                "another worker has claimed shard %d of %s; the latest results of this run were not stored",
-                shard,
-                batch,
-                extra=fields,
-            )
+            message = "another worker has claimed shard %d of %s; the latest results of this run were not stored"
+            logger.warning(message, shard, batch, extra=fields)
+        finally:
+            self._results.settle(self._results.take()[1])  # calls of other shards wait for what is not stored
         return RunEnd.CLAIM_LOST
 
     def resume(self) -> None:
@@ -163,18 +176,18 @@ class ShardRun:
 
     async def _start_requests(self) -> None:
         try:
-            for request, size in self._admit(await self._read_remaining()):
+            for request, key, size in self._admit(await self._read_remaining()):
                 self._open_tasks += 1
                 task = self._group.create_task(self._run_request(request))
                 # Not at the end of the task itself: a task that is cancelled before it starts does not reach its end.
-                task.add_done_callback(partial(self._on_request_end, request.route.key, size))
+                task.add_done_callback(partial(self._on_request_end, key, size))
         except BaseException:
             self._ending = True  # the group ends, and accepts no more tasks
             raise
         finally:
             self._close_task()
 
-    def _on_request_end(self, key: LimiterKey, size: int, _task: asyncio.Task[None]) -> None:
+    def _on_request_end(self, key: CapacityKey, size: int, _task: asyncio.Task[None]) -> None:
         try:
             self._admission.release(key, size)
         finally:
@@ -185,11 +198,16 @@ class ShardRun:
         if not self._open_tasks:
             self._all_tasks_closed.set()
 
+    @property
+    def _is_held_back(self) -> bool:
+        """Whether no request may be sent now."""
+        return self._stopped or self._paused
+
     async def _read_remaining(self) -> list[tuple[int, bytes]]:
         """Read the input lines of the remaining requests, and try again while storage fails."""
         lines: list[tuple[int, bytes]] | None = None
         shard = f"{self.claim.batch.id}/{self.claim.shard.index}"
-        while self._remaining and lines is None and not self._stopped:
+        while self._remaining and lines is None and not self._is_held_back:
             try:
                 lines = await read_input_lines(self._blobs, self.claim)
             except BlobError as error:
@@ -199,14 +217,15 @@ class ShardRun:
         self._report("input", None, of=shard)
         return [(seq, line) for seq, line in lines or () if seq in self._remaining]
 
-    def _admit(self, lines: list[tuple[int, bytes]]) -> list[tuple[PreparedRequest, int]]:
-        """Return the requests that there is capacity for, with the sizes of their lines; defer the others."""
-        if self._stopped:
+    def _admit(self, lines: list[tuple[int, bytes]]) -> list[tuple[PreparedRequest, CapacityKey, int]]:
+        """Return the requests that there is capacity for, with this and the sizes of their lines; defer the others."""
+        if self._is_held_back:
             self._admission.forget(self.job)
             return []
-        self._admission.use_reservation(self.job)
-        admitted: list[tuple[PreparedRequest, int]] = []
-        demand: dict[LimiterKey, RequestLoad] = {}
+        admission = self._admission
+        admission.use_reservation(self.job)
+        admitted: list[tuple[PreparedRequest, CapacityKey, int]] = []
+        demand: dict[CapacityKey, RequestLoad] = {}
         for seq, line in lines:
             request = self._executor.prepare_call(self.claim.batch, seq, line)
             if isinstance(request, ResultLine):
@@ -214,16 +233,16 @@ class ShardRun:
                 self._add_result(request)
             elif request.route.limiter.without_share:
                 continue
-            elif self._admission.try_admit(request.route.key, len(line)):
+            elif admission.try_admit(key := admission.capacity_key(request.route.key, self.job.batch_key), len(line)):
                 self._remaining.remove(seq)
-                admitted.append((request, len(line)))
+                admitted.append((request, key, len(line)))
             else:
-                demand.setdefault(request.route.key, RequestLoad()).add(1, len(line))
-        self._accounts.update(request.route.key[0] for request, _ in admitted)
+                demand.setdefault(key, RequestLoad()).add(1, len(line))
+        self.models.update(request.route.key for request, _, _ in admitted)
         self._made_progress = self._made_progress or len(lines) > len(self._remaining)
         self._deferred = bool(demand)
         if demand:
-            self._admission.defer(self.job, demand)
+            admission.defer(self.job, demand)
         return admitted
 
     async def _finish(self) -> RunEnd:
@@ -243,6 +262,8 @@ class ShardRun:
         if self._stopped:
             return await self._release_stopped()
         await self._store.release_shard(self.claim)
+        if self._paused:
+            return RunEnd.PAUSED
         if not self._deferred:
             return RunEnd.NO_SHARE
         return RunEnd.DEFERRED if self._made_progress else RunEnd.NOT_ADMITTED
@@ -267,33 +288,40 @@ class ShardRun:
     async def _run_request(self, request: PreparedRequest) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._waiting.add(task)
+        self._waiting[task] = request.seq
         try:
-            if not self._stopped:
+            if self._paused:
+                self._remaining.add(request.seq)
+            elif not self._stopped:
                 on_sending = partial(self._on_sending, task, request.seq)
                 on_refused = partial(self._on_refused, request)
-                self._add_result(await self._executor.run(self.claim.batch, request, on_sending, on_refused))
+                batch, extras = self.claim.batch, self._extras
+                self._add_result(await self._executor.run(batch, request, on_sending, on_refused, extras, self._gate))
         finally:
-            self._waiting.discard(task)
+            self._waiting.pop(task, None)
             self._sending.discard(task)
 
     def _on_sending(self, task: asyncio.Task[None], seq: int, sending: bool) -> None:
         """Record which tasks `stop` may cancel, and which calls would be lost with this process."""
-        entered, left = (self._sending, self._waiting) if sending else (self._waiting, self._sending)
-        left.discard(task)
-        entered.add(task)
         if sending:
+            self._waiting.pop(task, None)
+            self._sending.add(task)
+            self._call_timer.start()
             self._store.mark_sent(self.claim, seq, sent=True)
             hit_failpoint("request_in_flight")
-        else:
-            asyncio.get_running_loop().call_soon(self._unmark_if_waiting, task, seq)
-        if self._stopped and not sending:
-            # Takes effect at the next await, the delay before a retry; a result is returned without one.
+            return
+        self._sending.discard(task)
+        self._waiting[task] = seq
+        asyncio.get_running_loop().call_soon(self._unmark_if_waiting, task, seq)
+        # A cancel takes effect at the next await, the delay before a retry; a result is returned without one.
+        if self._stopped:
             task.cancel()
+        elif self._paused:
+            self._put_back(task)
 
     def _unmark_if_waiting(self, task: asyncio.Task[None], seq: int) -> None:
         """Unmark a failed call, which is repeated in any case; after an answer the task would have ended by now."""
-        if task in self._waiting:
+        if task in self._waiting or seq in self._remaining:
             self._store.mark_sent(self.claim, seq, sent=False)
 
     def _on_refused(self, request: PreparedRequest, refusal: Refusal) -> None:
@@ -305,25 +333,20 @@ class ShardRun:
         for request, refusal in self._refusals.values():
             result = self._executor.expired_result(self.claim.batch, request, refusal)
             if result is not None:
-                self._results.append(result)
+                self._results.add(result)
 
     def _add_result(self, result: ResultLine) -> None:
         self._refusals.pop(result.seq, None)
-        self._results.append(result)
+        self._remaining.discard(result.seq)
         self._unanswered -= 1
         hit_failpoint("response_received")
-        self._has_results.set()
-        if len(self._results) >= FLUSH_RESULTS:
-            self._flush_now.set()
+        self._results.add(result)
 
     async def _flush_results(self) -> None:
         """Store results in chunks until the run ends."""
         try:
             while not self._ending:
-                await self._has_results.wait()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(FLUSH_DELAY):
-                        await self._flush_now.wait()
+                await self._results.wait()
                 await self._flush(shard_done=False)
         except BaseException:
             self._ending = True  # the group ends, and accepts no more tasks
@@ -334,17 +357,26 @@ class ShardRun:
 
         Raises `StaleClaim` when another worker has claimed the shard.
         """
-        results, self._results = self._results, []
-        self._has_results.clear()
-        self._flush_now.clear()
+        results, numbers = self._results.take()
         if not results and not shard_done:
             return False
-        chunk, started = chunk_of(results, sent_before=self.claim.sent), time.perf_counter()
+        try:
+            return await self._store_results(results, shard_done=shard_done)
+        finally:
+            self._results.settle(numbers)
+
+    async def _store_results(self, results: list[ResultLine], *, shard_done: bool) -> bool:
+        now, calls, started = self._clock.now(), self._call_timer.period, time.perf_counter()
+        chunk = chunk_of(results, at=now, sent_before=self.claim.sent, calls=calls)
         while True:
             try:
                 finalizable = await self._store.append_chunk(self.claim, chunk, shard_done=shard_done)
             except StaleClaim:
                 raise
+            except LostBlob as error:
+                self._report("results", error)
+                self._remaining.update(chunk.seqs)
+                return self._drop(chunk)
             except StoreError as error:
                 self._report("results", error)
                 if self._aborted.is_set():
@@ -355,11 +387,11 @@ class ShardRun:
                 self._report("results", None)
                 if chunk.repeated:
                     self._telemetry.requests_redelivered(self.claim, chunk.repeated)
-                self._telemetry.results_flushed(self.claim, chunk, seconds=time.perf_counter() - started)
+                self._telemetry.results_flushed(self.claim, chunk, seconds=time.perf_counter() - started, native=False)
                 return finalizable
 
     def _drop(self, chunk: ResultChunk) -> bool:
-        """Drop results that cannot be stored: a process that stops must not wait for a disk that may stay full."""
+        """Drop results that cannot be stored: their files are gone, or this process stops and a disk may stay full."""
         self._unanswered += len(chunk.seqs)
         self._results_dropped = True
         fields = {"action": "results_not_stored", "batch": self.claim.batch.id}

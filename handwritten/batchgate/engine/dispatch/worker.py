@@ -7,14 +7,19 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from batchgate.engine.dispatch.admission import AdmissionControl
+from batchgate.engine.dispatch.admission import AdmissionControl, LimiterKey
+from batchgate.engine.dispatch.budget_gate import BudgetGates
+from batchgate.engine.dispatch.call_timer import CallTimer
 from batchgate.engine.dispatch.claim_policy import ClaimPolicy
 from batchgate.engine.dispatch.executor import Executor
-from batchgate.engine.dispatch.shard_run import STORAGE_RETRY, RunEnd, ShardRun
+from batchgate.engine.dispatch.run_end import RunEnd
+from batchgate.engine.dispatch.shard_extras import ShardExtras
+from batchgate.engine.dispatch.shard_run import STORAGE_RETRY, ShardRun
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.clock import MICROSECONDS, ExpiryClock
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.health_report import Refusal
+from batchgate.engine.model.priority import Contenders
 from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.queue import Queue
@@ -42,6 +47,7 @@ class Worker:
         report: HealthReporter,
         telemetry: Telemetry,
         concurrency: int,
+        extras: Callable[[Claim], ShardExtras],
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -52,6 +58,8 @@ class Worker:
         self._finalize = finalize
         self._report = report
         self._telemetry = telemetry
+        self._extras = extras
+        self._gates = BudgetGates(store)
         self._runs: dict[QueuedShard, ShardRun] = {}
         self._tasks: dict[QueuedShard, asyncio.Task[None]] = {}
         self._held: set[QueuedShard] = set()
@@ -60,9 +68,12 @@ class Worker:
         """How often all jobs were lost at once."""
         self._to_reclaim: asyncio.PriorityQueue[QueuedShard] = asyncio.PriorityQueue()
         """Held jobs whose shard is to be claimed again."""
-        self._claiming = 0
+        self._being_claimed: set[QueuedShard] = set()
         self._stopped_during_claims: set[int] = set()
         """The keys of batches that were stopped while shards were being claimed."""
+        self._paused: frozenset[int] = frozenset()
+        self._times_steered = 0
+        """How often the paused batches were looked up."""
         self._admission = AdmissionControl(self._resume, requests=claim_policy.capacity(concurrency))
         queue.on_jobs_lost(self._abandon_all)
 
@@ -70,6 +81,15 @@ class Worker:
     def batches(self) -> frozenset[int]:
         """The keys of the batches that have running or deferred shards here."""
         return frozenset(job.batch_key for job in (*self._runs, *self._admission.deferred))
+
+    @property
+    def models(self) -> dict[int, frozenset[LimiterKey]]:
+        """The models of accounts that batches have requests for here, by the keys of the batches."""
+        found: dict[int, frozenset[LimiterKey]] = {}
+        for run in self._runs.values():
+            key = run.claim.batch.key
+            found[key] = found.get(key, frozenset()) | run.models
+        return found
 
     @property
     def refusals(self) -> dict[int, Refusal]:
@@ -87,13 +107,30 @@ class Worker:
             group.create_task(self._claim_queued_shards())
             group.create_task(self._reclaim_held_shards())
 
-    def stop_batch(self, batch_key: int) -> None:
+    def stop_batch(self, batch_key: int, *, expired: bool) -> None:
         """Send no more requests of a batch that was canceled or has expired."""
         self._stopped_during_claims.add(batch_key)
         self._admission.resume_batch(batch_key)
         for run in self._runs.values():
             if run.claim.batch.key == batch_key:
-                run.stop(release=False, expired=self._clock.has_passed(run.claim.batch.expires_at))
+                run.stop(release=False, expired=expired)
+
+    def apply_pauses(self, paused: frozenset[int]) -> None:
+        """Send no requests of these batches, and those of all others again; requests in flight finish and count.
+
+        The jobs of a paused batch are dropped, so that it holds nothing here: all of its shards get jobs again when it
+        is resumed.
+        """
+        resumed, self._paused = self._paused - paused, paused
+        self._times_steered += 1
+        for run in self._runs.values():
+            if run.claim.batch.key in paused:
+                run.pause()
+            elif run.claim.batch.key in resumed:
+                run.unpause()
+        for job in self._held.difference(self._runs, self._being_claimed):
+            if job.batch_key in paused:
+                self._complete(job)
 
     def release_accounts(self, accounts: Sequence[str]) -> None:
         """Release the running shards that have requests for these accounts, for another worker to run."""
@@ -105,6 +142,11 @@ class Worker:
         """Run the shards of these batches before all others."""
         self._admission.expedite(batch_keys)
         await self._queue.expedite(batch_keys)
+
+    async def set_contenders(self, contenders: Contenders) -> None:
+        """Claim and hold shards of these batches by their weights."""
+        self._admission.set_contenders(contenders)
+        await self._queue.reorder(contenders)
 
     async def drain(self, shutdown_timeout: float) -> None:
         """Send no more requests, wait ``shutdown_timeout`` seconds for those in flight, and store their results."""
@@ -135,7 +177,8 @@ class Worker:
     async def _reclaim_held_shards(self) -> None:
         while True:
             job = await self._to_reclaim.get()
-            if job in self._held:
+            # A job that was dropped meanwhile, because its batch was paused, may be here again, and run.
+            if job in self._held and job not in self._runs and job not in self._being_claimed:
                 await self._claim_and_start(job)
 
     async def _next_job(self) -> QueuedShard:
@@ -151,12 +194,14 @@ class Worker:
                 return job
 
     async def _claim_and_start(self, job: QueuedShard) -> None:
-        times_lost = self._times_lost
+        times_lost, times_steered = self._times_lost, self._times_steered
         try:
             claim = await self._claim(job)
             if times_lost != self._times_lost:
                 if claim is not None:  # another worker has the job now, and claims the shard again
                     await self._store.release_shard(claim)
+            elif claim is None and times_steered != self._times_steered:
+                self._to_reclaim.put_nowait(job)  # its batch may have been resumed
             elif claim is None:
                 self._complete(job)
             else:
@@ -167,20 +212,21 @@ class Worker:
 
     async def _claim(self, job: QueuedShard) -> Claim | None:
         """Claim a shard, and try again while the store fails; return None if there is nothing left to run."""
-        while True:
-            if not self._claiming:
-                self._stopped_during_claims.clear()
-            self._claiming += 1
-            try:
-                claim = await self._store.claim_shard(job)
-            except StoreError as error:
-                self._report("claims", error)
-                await asyncio.sleep(STORAGE_RETRY)
-            else:
-                self._report("claims", None)
-                return claim
-            finally:
-                self._claiming -= 1
+        if not self._being_claimed:
+            self._stopped_during_claims.clear()
+        self._being_claimed.add(job)
+        try:
+            while True:
+                try:
+                    claim = await self._store.claim_shard(job)
+                except StoreError as error:
+                    self._report("claims", error)
+                    await asyncio.sleep(STORAGE_RETRY)
+                else:
+                    self._report("claims", None)
+                    return claim
+        finally:
+            self._being_claimed.discard(job)
 
     def _start(self, job: QueuedShard, claim: Claim) -> None:
         run = ShardRun(
@@ -190,11 +236,17 @@ class Worker:
             blobs=self._blobs,
             executor=self.executor,
             admission=self._admission,
+            clock=self._clock,
             report=self._report,
             telemetry=self._telemetry,
+            extras=self._extras(claim),
+            call_timer=CallTimer(self._clock),
+            gate=self._gates.of(claim.batch),
         )
         if self._is_stopped(claim):
             run.stop(release=False)
+        elif claim.batch.key in self._paused:
+            run.pause()
         self._admission.announce(job)
         self._runs[job] = run
         task = asyncio.create_task(self._run(run), name=f"shard {claim.batch.id}/{claim.shard.index}")
@@ -233,6 +285,10 @@ class Worker:
         match end:
             case RunEnd.FINALIZABLE | RunEnd.DONE | RunEnd.WITHHELD:
                 self._complete(job)
+            case RunEnd.PAUSED if job.batch_key in self._paused:
+                self._complete(job)
+            case RunEnd.PAUSED:
+                self._to_reclaim.put_nowait(job)
             case RunEnd.STOPPED | RunEnd.NO_SHARE | RunEnd.CLAIM_LOST:
                 # A lost claim still has to run: the worker that has it now may be one that is considered dead.
                 self._claim_policy.on_released()

@@ -13,6 +13,7 @@ from contextlib import aclosing
 
 import msgspec
 
+from batchgate.engine.intake.input_summary import new_input_hash
 from batchgate.engine.intake.input_writer import write_input
 from batchgate.engine.model.batch import Batch, BatchOptions, InputFault, ValidatedInput
 from batchgate.engine.model.clock import ExpiryClock
@@ -26,6 +27,7 @@ from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
+from batchgate.engine.storage.hashing_writer import Hash
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.storage.verified_reading import verified
 from batchgate.engine.support.batch_task_queue import BatchTaskQueue
@@ -57,6 +59,7 @@ class FileValidator:
         reader: Callable[[BatchOptions], BatchFileReader],
         searchable_names: Callable[[Iterable[str]], tuple[str, ...]],
         unknown_prefix: Callable[[str, str], str | None],
+        plan: Callable[[int], None],
         clock: ExpiryClock,
         cluster: Cluster,
         report: HealthReporter,
@@ -69,6 +72,7 @@ class FileValidator:
         self._reader = reader
         self._searchable_names = searchable_names
         self._unknown_prefix = unknown_prefix
+        self._plan = plan
         self._clock = clock
         self._telemetry = telemetry
         self._tasks = BatchTaskQueue("validation", self._validate, cluster, report)
@@ -102,18 +106,22 @@ class FileValidator:
         # A new name each time: a process that was wrongly considered dead must not write to the blob of its successor.
         name = f"batches/{batch.id}/{new_id('input')}.jsonl"
         async with self._orphan_blobs.open_writer(batch.id, name) as writer:
-            shards = await self._copy(file, reader, writer)
+            content_hash = new_input_hash()
+            shards = await self._copy(file, reader, writer, content_hash)
             hit_failpoint("file_validated")
             faults = sorted((*reader.faults, *self._unknown_models(batch, reader)), key=_place)
             if not faults:
                 try:
-                    await shielded(self._start(batch, name, shards, reader, begun))
+                    validated = self._validated(batch, name, content_hash.digest(), shards, reader)
+                    await shielded(self._start(batch, validated, begun))
                 except QuotaExceeded as error:
                     faults.append(InputFault(code="quota_exceeded", message=error.message))
         if faults:
             await self._fail(batch, faults)
 
-    async def _copy(self, file: File, reader: BatchFileReader, writer: BlobWriter) -> tuple[Shard, ...]:
+    async def _copy(
+        self, file: File, reader: BatchFileReader, writer: BlobWriter, content_hash: Hash
+    ) -> tuple[Shard, ...]:
         """Copy the lines of a file; raises `DamagedBlob` if it is not what was uploaded.
 
         It is read to its end even if its first lines are faults enough: damage must not count as the caller's fault.
@@ -127,7 +135,7 @@ class FileValidator:
                     if not reader.over_limit:
                         yield piece
 
-        return await write_input(pieces(), reader, writer)
+        return await write_input(pieces(), reader, writer, content_hash)
 
     def _unknown_models(self, batch: Batch, reader: BatchFileReader) -> Iterator[InputFault]:
         """Yield a fault for each prefix of a model that names no account, with the first line that has it."""
@@ -135,21 +143,26 @@ class FileValidator:
             if (message := self._unknown_prefix(batch.provider, prefix)) is not None:
                 yield InputFault(code="model_not_found", message=f"{message}.", param="body.model", line=line)
 
-    async def _start(
-        self, batch: Batch, name: str, shards: tuple[Shard, ...], reader: BatchFileReader, begun: float
-    ) -> None:
+    def _validated(
+        self, batch: Batch, name: str, digest: bytes, shards: tuple[Shard, ...], reader: BatchFileReader
+    ) -> ValidatedInput:
         prefixes = (*batch.options.model_prefixes, *reader.model_prefixes)
-        validated = ValidatedInput(
+        return ValidatedInput(
             input_blob=name,
+            input_hash=digest,
             shards=shards,
             providers=self._searchable_names((batch.provider, *prefixes)),
             model=reader.common_model(batch.options.model),
         )
+
+    async def _start(self, batch: Batch, validated: ValidatedInput, begun: float) -> None:
         jobs = await self._store.start_batch(batch.key, validated, self._clock.now())
         if jobs is None:
             return  # it was canceled meanwhile
         hit_failpoint("batch_begun")
         self._queue.enqueue(jobs)
+        if not jobs:
+            self._plan(batch.key)
         started = await self._store.find_batch_by_key(batch.key)
         if started is not None:
             self._telemetry.batch_created(started, size=validated.input_size, seconds=time.perf_counter() - begun)

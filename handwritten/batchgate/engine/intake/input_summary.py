@@ -15,6 +15,11 @@ _MODEL_KEY: Final = b'"model"'
 _MODEL: Final = re.compile(rb'"model"[ \t]*:[ \t]*("(?:[^"\\]|\\.)*+")')
 
 
+def new_input_hash() -> hashlib.blake2b:
+    """Return the hash by which a stored input is verified when it is read again."""
+    return hashlib.blake2b(digest_size=16)
+
+
 class InputSummary:
     """Computes a digest, by which a repeated input is recognized, and collects the models and their prefixes.
 
@@ -23,7 +28,7 @@ class InputSummary:
     """
 
     def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = new_input_hash()
         self.model_prefixes: set[str] = set()
         """The parts of models before a slash: names of accounts, or parts of the models' own names."""
         self._last_written = b""

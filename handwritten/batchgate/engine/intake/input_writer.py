@@ -9,19 +9,18 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
-from batchgate.engine.intake.input_summary import InputSummary
 from batchgate.engine.intake.shard_cutter import ShardChecksums, ShardCutter
 from batchgate.engine.model.shard import Shard
 from batchgate.engine.ports.blobs import BlobWriter
 from batchgate.engine.ports.body_readers import BodyReader
-from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD, HashingWriter, all_pieces, next_piece
+from batchgate.engine.storage.hashing_writer import THREAD_THRESHOLD, Hash, HashingWriter, all_pieces, next_piece
 
 PIECE_SIZE: Final = 1024 * 1024
 """Bytes of a body that are collected before they are read."""
 
 
 async def write_input(
-    body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWriter, summary: InputSummary | None = None
+    body: AsyncIterator[bytes], reader: BodyReader, writer: BlobWriter, summary: Hash | None = None
 ) -> tuple[Shard, ...]:
     """Write the input blob of a batch and return its shards; after an error the blob does not exist."""
     cutter = ShardCutter()

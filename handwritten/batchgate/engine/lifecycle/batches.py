@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from batchgate.engine.intake.input_summary import InputSummary
 from batchgate.engine.intake.input_writer import write_input
 from batchgate.engine.lifecycle.early_quota_check import EarlyQuotaCheck
-from batchgate.engine.model.batch import Batch, BatchOptions, BatchPage, NewBatch
+from batchgate.engine.model.batch import Batch, BatchFilters, BatchOptions, BatchPage, BatchSearchPage, NewBatch
 from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.completion_window import window_length
 from batchgate.engine.model.errors import RefusedError, StoreError
+from batchgate.engine.model.failure import FailureGroup
 from batchgate.engine.model.ids import new_id
+from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.native_job import NativeJob
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.model.workspace import SMALLEST_BATCH
@@ -49,6 +51,11 @@ class Batches:
         signals: BatchSignals,
         searchable_names: Callable[[Iterable[str]], tuple[str, ...]],
         needs_plan: Callable[[BatchOptions, Iterable[str] | None], bool],
+        decided: Callable[[BatchOptions, Iterable[str] | None], BatchOptions],
+        unplanned_lanes: Callable[[Batch], Sequence[LanePart]],
+        check_webhook: Callable[[str, str], Awaitable[None]],
+        account_without_price: Callable[[str, str], str | None],
+        fail_fast: int,
         telemetry: Telemetry,
     ) -> None:
         self._store = store
@@ -60,6 +67,11 @@ class Batches:
         self._signals = signals
         self._searchable_names = searchable_names
         self._needs_plan = needs_plan
+        self._decided = decided
+        self._unplanned_lanes = unplanned_lanes
+        self._check_webhook_url = check_webhook
+        self._account_without_price = account_without_price
+        self._fail_fast = fail_fast
         self._telemetry = telemetry
         self._closed = False
 
@@ -112,12 +124,39 @@ class Batches:
             prefixes = (*new.options.model_prefixes, *summary.model_prefixes)
             names = self._searchable_names((new.provider, *prefixes))
             model = summary.common_model(new.options.model)
-            planned = self._needs_plan(new.options, names)
-            new = structs.replace(new, input_blob=name, shards=shards, providers=names, model=model, planned=planned)
+            new = self._with_lane(new, names)
+            new = structs.replace(
+                new, input_blob=name, input_hash=summary.digest(), shards=shards, providers=names, model=model
+            )
+            await self._check_options(new)
             batch = await shielded(self._store_and_enqueue(new))
-            if planned and batch.id == new.id:
+            if new.planned and batch.id == new.id:
                 self._signals.plan(batch.key)
             return new, batch
+
+    async def _check_options(self, new: NewBatch) -> None:
+        """Refuse a webhook or budget that cannot be kept, unless the batch exists: what it needs may be gone by now."""
+        if new.options.webhook_url is None and new.options.first_budget is None:
+            return
+        if await self._store.find_repeated(new) is None:
+            await self._check_webhook(new)
+            self._check_price(new)
+
+    def _check_price(self, new: NewBatch) -> None:
+        """Refuse a budget that cannot be kept, as far as that is known: all requests have one model without a price."""
+        if new.options.first_budget is None or new.model is None:
+            return
+        account = self._account_without_price(new.provider, new.model)
+        if account is not None:
+            message = (
+                f"budget_usd: account {account!r} has no price for the model {new.model!r}, so nothing would count"
+            )
+            raise RefusedError("invalid_request_error", f"{message} in the budget; set prices", param="budget_usd")
+
+    def _with_lane(self, new: NewBatch, accounts: Iterable[str] | None) -> NewBatch:
+        """Return a batch that keeps its lane, and whether that needs a plan, when the settings of accounts change."""
+        options = self._decided(new.options, accounts)
+        return structs.replace(new, options=options, planned=self._needs_plan(options, accounts))
 
     async def _store_and_enqueue(self, new: NewBatch) -> Batch:
         batch, jobs = await self._store.create_batch(new)
@@ -126,7 +165,7 @@ class Batches:
         return batch
 
     def _new_batch(self, batch_id: str, submission: Submission, digest: bytes) -> NewBatch:
-        now = self._clock.now()
+        now, asked = self._clock.now(), submission.options.fail_fast
         return NewBatch(
             id=batch_id,
             workspace=submission.workspace,
@@ -139,10 +178,20 @@ class Batches:
             expires_at=now + window_length(submission.options.completion_window),
             input_blob=None,
             caller=submission.caller,
+            parent=None if submission.retry is None else submission.retry.parent,
             fingerprint=submission.fingerprint(digest),
             idempotency_key=submission.idempotency_key,
             deduplicate_since=now - SDK_RETRY_WINDOW if submission.is_retry else None,
+            fail_fast=self._fail_fast if asked is UNSET else asked,
         )
+
+    async def find_repeated(self, submission: Submission) -> Batch | None:
+        """Return the batch that a retry of an earlier batch would return instead of a new one; None if it is new."""
+        new = self._new_batch(new_id("batch"), submission, b"")
+        batch = await self._store.find_repeated(new)
+        if batch is not None:
+            _check_same(batch, new)
+        return batch
 
     async def create_from_file(self, submission: Submission) -> Batch:
         """Store a batch of the file ``submission.options.input_file``, and start its validation in the background.
@@ -151,9 +200,10 @@ class Batches:
         """
         self._check_open()
         new = self._new_batch(new_id("batch"), submission, b"")
-        new = structs.replace(new, planned=self._needs_plan(new.options, None))
+        new = self._with_lane(new, None)
         if await self._store.find_repeated(new) is None:  # the file of a repeated create may be deleted by now
             await self._check_file(submission)
+            await self._check_webhook(new)
         with self._probe.reporting_errors():
             batch, _ = await shielded(self._store.create_batch(new))
         if batch.id != new.id:
@@ -162,6 +212,11 @@ class Batches:
         hit_failpoint("file_submitted")
         self._signals.validate(batch.key)
         return batch
+
+    async def _check_webhook(self, new: NewBatch) -> None:
+        """Raise `RefusedError` if the batch names a URL for its events to which none can be sent."""
+        if new.options.webhook_url is not None:
+            await self._check_webhook_url(new.workspace, new.options.webhook_url)
 
     async def _check_file(self, submission: Submission) -> None:
         file_id = submission.options.input_file or ""
@@ -175,7 +230,7 @@ class Batches:
 
     async def find(self, workspace: str, batch_id: str, *, provider: str | None = None) -> Batch:
         """Return a batch, which must run on ``provider`` if given; raises `RefusedError` if there is none."""
-        batch = _require(await self._store.find_batch(workspace, batch_id), batch_id)
+        batch = require_batch(await self._store.find_batch(workspace, batch_id), batch_id)
         if provider is not None and provider not in batch.providers:
             message = f"Batch {batch_id!r} runs on {', '.join(batch.providers)}, not on {provider}."
             raise RefusedError("not_found_error", message, param="provider")
@@ -187,9 +242,27 @@ class Batches:
             return None
         return await self._store.find_faults(batch.key) or batch.first_faults
 
+    async def lanes(self, batch: Batch) -> Sequence[LanePart]:
+        """Return which lanes the requests of a batch take, and why; empty until that is decided."""
+        planned = () if batch.options.lane == "direct" else await self._store.lanes_of(batch.key)
+        return planned or self._unplanned_lanes(batch)
+
     async def jobs(self, batch: Batch) -> Sequence[NativeJob]:
         """Return the jobs of providers' batch APIs in which requests of a batch travel or have travelled."""
-        return await self._store.jobs_of(batch.key)
+        return () if batch.options.lane == "direct" else await self._store.jobs_of(batch.key)
+
+    async def active_jobs(self, batches: Iterable[Batch]) -> Mapping[int, Sequence[NativeJob]]:
+        """Return the active jobs of running batches, by the keys of the batches."""
+        keys = [batch.key for batch in batches if batch.status == "in_progress" and batch.options.lane != "direct"]
+        jobs: dict[int, list[NativeJob]] = {}
+        for job in await self._store.active_jobs(keys) if keys else ():
+            jobs.setdefault(job.batch_key, []).append(job)
+        return jobs
+
+    async def failures(self, batch: Batch) -> Sequence[FailureGroup]:
+        """Return why requests of a batch did not succeed: the largest group first, the others of each kind last."""
+        groups = await self._store.failures_of(batch.key)
+        return sorted(groups, key=lambda group: (group.pattern is None, -group.count, group.kind, group.pattern or ""))
 
     async def list(
         self,
@@ -215,11 +288,16 @@ class Batches:
             limit=limit,
         )
 
+    async def search(self, workspace: str, filters: BatchFilters, *, after: str | None, limit: int) -> BatchSearchPage:
+        """Return a page of the batches that match, newest first; raises `RefusedError` for an unknown ``after``."""
+        key = await self._cursor(workspace, "after", after)
+        return await self._store.search_batches(workspace, filters, after=key, limit=limit)
+
     async def cancel(self, workspace: str, batch_id: str) -> Batch:
         """Cancel a batch; one that is canceling or has ended is returned unchanged."""
         with self._probe.reporting_errors():
             canceled = await self._store.cancel_batch(workspace, batch_id, self._clock.now())
-        batch = _require(canceled, batch_id)
+        batch = require_batch(canceled, batch_id)
         if batch.status == "canceling":
             self._signals.stop_sending(batch.key)
             with suppress(StoreError):  # the batch is canceled already, and the sweeper signals it later
@@ -230,7 +308,7 @@ class Batches:
         """Delete an ended batch and its blobs; raises `RefusedError` for one that has not ended."""
         with self._probe.reporting_errors():
             deleted = await self._store.delete_batch(workspace, batch_id, self._clock.now())
-        batch = _require(deleted, batch_id)
+        batch = require_batch(deleted, batch_id)
         if batch.ended_at is None:
             raise RefusedError(
                 "invalid_request_error",
@@ -282,7 +360,8 @@ def _without_results(batch: Batch) -> str:
     return f"Batch {batch.id!r} is {batch.status}; it has results once it has ended."
 
 
-def _require(batch: Batch | None, batch_id: str) -> Batch:
+def require_batch(batch: Batch | None, batch_id: str) -> Batch:
+    """Return a batch; raises `RefusedError` if there is none."""
     if batch is None:
         raise RefusedError("not_found_error", f"There is no batch {batch_id!r} in this workspace.", param="id")
     return batch

@@ -12,7 +12,7 @@ from batchgate.engine.lifecycle.early_quota_check import EarlyQuotaCheck
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.model.errors import RefusedError
-from batchgate.engine.model.file import File, FilePage, NewFile, Upload, counted_size
+from batchgate.engine.model.file import RESULT_PURPOSE, File, FilePage, NewFile, Upload, counted_size
 from batchgate.engine.model.ids import new_file_id
 from batchgate.engine.model.stored_blob import stored_file
 from batchgate.engine.model.workspace import SMALLEST_FILE, QuotaDemand
@@ -20,7 +20,6 @@ from batchgate.engine.ports.body_readers import UploadReader
 from batchgate.engine.ports.store import Store
 from batchgate.engine.results.content_renderer import ContentRenderer, RenderedContent
 from batchgate.engine.results.file_views import (
-    RESULT_PURPOSE,
     batch_file_ids,
     download_name,
     is_part_stored,

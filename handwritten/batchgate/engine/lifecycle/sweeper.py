@@ -123,11 +123,11 @@ class Sweeper:
         return False
 
     async def _expire(self, now: int) -> None:
-        await _gather_all(self._expire_one(key) for key in await self._store.overdue_batches(now))
+        await _gather_all(self._expire_one(key, now) for key in await self._store.overdue_batches(now))
 
-    async def _expire_one(self, key: int) -> None:
-        self._stop_sending(key)
-        await self._store.expire_batch(key)
+    async def _expire_one(self, key: int, now: int) -> None:
+        if await self._store.expire_batch(key, now):  # otherwise its deadline was moved after it was read
+            self._stop_sending(key)
 
     async def _expedite(self, now: int) -> None:
         await self._expedite_batches(await self._store.overdue_batches(now + EXPEDITED_BEFORE_EXPIRY))

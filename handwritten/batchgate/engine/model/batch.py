@@ -7,9 +7,15 @@ from typing import Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
+from batchgate.engine.model.batch_endpoint import ENDPOINTS, BatchEndpoint
+from batchgate.engine.model.budget import BudgetPauseCode
 from batchgate.engine.model.clock import HOUR
 from batchgate.engine.model.completion_window import DEFAULT_WINDOW
 from batchgate.engine.model.lane import Lane
+from batchgate.engine.model.native_job import JobState
+from batchgate.engine.model.pace import Pace
+from batchgate.engine.model.price import Spend
+from batchgate.engine.model.priority import Priority
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.shard import Shard
 from batchgate.engine.model.usage import Counts, Usage
@@ -20,11 +26,26 @@ Dialect: TypeAlias = Literal["anthropic", "openai"]
 BatchStatus: TypeAlias = Literal["validating", "failed", "in_progress", "canceling", "ended"]
 """A batch made from a file starts as validating, and becomes failed if the file has a fault."""
 
-BatchPart: TypeAlias = Literal["input", "output", "error"]
-"""The files that show a batch: its requests, its successful results, and all other results."""
+BatchEnd: TypeAlias = Literal["canceled", "expired", "completed"]
+"""Why a batch ended."""
+
+BatchPauseCode: TypeAlias = Literal["requested", "identical_errors", BudgetPauseCode]
+"""``requested``: a caller has paused the batch. ``identical_errors``: see `fail_fast`."""
 
 EXPEDITED_BEFORE_EXPIRY = 2 * HOUR
 """From this long before its expiry, a batch is sent before all batches that have more time."""
+
+
+class BatchPause(Struct, frozen=True, kw_only=True):
+    """Why no request of a batch is sent until it is resumed."""
+
+    code: BatchPauseCode
+    reason: str | None
+    """What the caller said, or why Batchgate has paused the batch, on one line."""
+    since: int
+    """When it was paused, in microseconds since the epoch."""
+    by: str
+    """The name of the API key that paused it; empty if the gateway needs no key, or has paused it itself."""
 
 
 class InputFault(Struct, frozen=True, kw_only=True):
@@ -57,7 +78,52 @@ class BatchOptions(Struct, frozen=True, kw_only=True):
     knew no other."""
 
     lane: Lane | UnsetType = UNSET
-    """The lane that the caller asks for. Unset for the account's, so that fingerprints are those of older versions."""
+    """The lane that the caller asks for, or that its accounts had when the batch was created.
+
+    Unset in a submission that asks for none, so that fingerprints are those of older versions, and in a batch whose
+    accounts have different lanes.
+    """
+    account_lanes: Mapping[str, Lane] | UnsetType = UNSET
+    """The lanes that its accounts had when the batch was created, by their names, if they were different."""
+
+    priority: Priority | UnsetType = UNSET
+    """The priority that the caller asked for. Unset if there is none, so that fingerprints are those of older versions;
+    `Batch.priority` is what it is now."""
+
+    own_endpoint: BatchEndpoint | UnsetType = UNSET
+    """The endpoint of requests to a provider's own urls; unset for kinds with one endpoint."""
+
+    @property
+    def endpoint(self) -> BatchEndpoint | None:
+        """The endpoint of the requests; None for Messages."""
+        return ENDPOINTS.get(self.kind) if isinstance(self.own_endpoint, UnsetType) else self.own_endpoint
+
+    budget: int | UnsetType = UNSET
+    """What its answers may cost at first, in nano-dollars; it changes with `Batch.budget`."""
+    fail_fast: int | UnsetType = UNSET
+    """How many same errors at first pause the batch, as the caller said; 0 for none, unset for the setting."""
+
+    name: str | UnsetType = UNSET
+    """The caller's name for the batch. Unset if there is none, so that fingerprints are those of older versions."""
+
+    @property
+    def batch_name(self) -> str | None:
+        """The caller's name for the batch; None if there is none."""
+        return None if self.name is UNSET else self.name
+
+    webhook: str | UnsetType = UNSET
+    """The URL that gets the events of the batch. Unset if there is none, so that fingerprints are those of older
+    versions."""
+
+    @property
+    def webhook_url(self) -> str | None:
+        """The URL that gets the events of the batch; None if there is none."""
+        return None if self.webhook is UNSET else self.webhook
+
+    @property
+    def first_budget(self) -> int | None:
+        """What the answers of the batch may cost at first; None for any amount."""
+        return None if self.budget is UNSET else self.budget
 
     @property
     def completion_window(self) -> str:
@@ -86,6 +152,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     """The accounts that its requests go to, and the providers of these accounts; list filters match these names."""
     model: str | None = None
     """The model of all its requests, as they name it; None if they differ, or before a file is validated."""
+    parent: str | None = None
+    """The id of the batch whose requests it retries; that batch may be deleted. None for any other batch."""
     headers: Mapping[str, str]
     """Headers of the create call that are sent to the provider with each request; names in lower case."""
     status: BatchStatus
@@ -93,8 +161,10 @@ class Batch(Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
     first_faults: bytes | None = None
     """The first `InputFault`s of a failed batch, as a JSON array."""
-    cost: int = 0
-    """The cost of its answers so far, in nano-dollars."""
+    spend: Spend = Spend()
+    """What its answers have cost so far."""
+    paid_twice: int = 0
+    """The number of requests that a native job answered after they had been called directly in its place."""
     repeated: int
     """The number of answered requests that were sent again, because a process ended before it stored their answers."""
     created_at: int
@@ -110,6 +180,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     """None while the batch is validating, and if it failed."""
     input_size: int = 0
     """Bytes of the input blob."""
+    input_hash: bytes | None = None
+    """A hash of the input (`new_input_hash`); None while the batch is validating, and if an old version wrote it."""
     results_blob: str | None
     results_size: int | None
     """Bytes of the result file; None before the batch is finalized."""
@@ -121,12 +193,27 @@ class Batch(Struct, frozen=True, kw_only=True):
     """The id of the file that shows the successful lines; only for OpenAI batches that have any."""
     error_file: str | None = None
     """The id of the file that shows all other lines, likewise."""
+    budget: int | None = None
+    """What its answers may cost before it is paused, in nano-dollars; None for any amount."""
+    pause: BatchPause | None = None
+    """The pause of the batch, until it is resumed, is canceled, expires or has ended."""
+    pace: Pace | None = None
+    """The pace of its direct calls; None before the first has ended, while it is paused, and once it has ended."""
+    priority: Priority = "normal"
+    """Its priority beside the other batches of its workspace."""
 
     @property
     def unfinished_status(self) -> Literal["canceled", "expired"]:
         """The status of its requests without a result: the batch was canceled or has expired, whichever came first."""
         canceled = self.cancel_initiated_at
         return "canceled" if canceled is not None and canceled < self.expires_at else "expired"
+
+    @property
+    def end(self) -> BatchEnd:
+        """Why the batch ended: whichever came first, a cancel, its expiry, or its last result."""
+        if self.cancel_initiated_at is not None and (self.unfinished_status == "canceled" or not self.counts.total):
+            return "canceled"
+        return "expired" if self.counts.expired else "completed"
 
     @property
     def stopped_at(self) -> int:
@@ -155,11 +242,14 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     provider: str
     providers: tuple[str, ...] = ()
     model: str | None = None
+    parent: str | None = None
+    """The id of the batch whose requests it retries."""
     headers: Mapping[str, str]
     created_at: int
     expires_at: int
     input_blob: str | None
     """None for a batch made from a file, which is validating until `ValidationStore.start_batch`."""
+    input_hash: bytes | None = None
     shards: tuple[Shard, ...] = ()
     caller: str = ""
     """The name of the API key that creates the batch; empty if the gateway needs no key."""
@@ -169,6 +259,8 @@ class NewBatch(Struct, frozen=True, kw_only=True):
     """The caller's name for this create; a second create with this name returns the first batch."""
     deduplicate_since: int | None = None
     """For an SDK's retry: an equal batch that was created at or after this time is the same batch."""
+    fail_fast: int = 0
+    """How many first results for one model pause the batch if they are the same permanent error; 0 for none."""
     planned: bool = False
     """Whether its shards are held until `NativeJobStore.save_plan` says which requests run in which lane."""
 
@@ -187,6 +279,7 @@ class ValidatedInput(Struct, frozen=True, kw_only=True):
     """The result of a successful validation: the input blob of a batch made from a file, and its shards."""
 
     input_blob: str
+    input_hash: bytes | None = None
     shards: tuple[Shard, ...]
     providers: tuple[str, ...]
     model: str | None = None
@@ -209,6 +302,28 @@ class BatchPage(Struct, frozen=True, kw_only=True):
     has_more: bool
 
 
+class BatchFilters(Struct, frozen=True, kw_only=True):
+    """Which batches a search finds: those that match everything that is not None."""
+
+    name: str | None = None
+    status: BatchStatus | None = None
+    model: str | None = None
+    account: str | None = None
+    """One of the names in `Batch.providers`."""
+    created_after: int = 0
+    """The earliest time of creation, in microseconds."""
+    created_before: int | None = None
+    """The first time of creation that is too late."""
+
+
+class BatchSearchPage(Struct, frozen=True, kw_only=True):
+    """One page of a search, newest first; it may be short, although the search goes on."""
+
+    batches: tuple[Batch, ...]
+    next: str | None
+    """The id of the batch after which the search goes on; it need not match. None at the end."""
+
+
 class Backlog(Struct, frozen=True, kw_only=True):
     """The unfinished work."""
 
@@ -216,5 +331,7 @@ class Backlog(Struct, frozen=True, kw_only=True):
     """The number of unfinished batches, by workspace and status."""
     waiting_shards: int
     """The number of shards that no worker holds."""
+    native_jobs: Mapping[tuple[str, JobState], int] = {}
+    """The number of active jobs, by account and state."""
     waiting_since: int | None
     """When the oldest batch with such a shard was created; None if there is no such shard."""

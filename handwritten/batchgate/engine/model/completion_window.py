@@ -10,6 +10,7 @@ from batchgate.engine.model.clock import DAY, HOUR
 DEFAULT_WINDOW: Final = "24h"
 WINDOWS: Final = "whole hours or days from 1h to 7d, such as 24h"
 """What a completion window may be, in words."""
+LONGEST_WINDOW: Final = 7 * DAY
 _UNITS: Final[Mapping[str, int]] = {"h": HOUR, "d": DAY}
 
 

@@ -39,6 +39,14 @@ class DocumentFault(msgspec.Struct, frozen=True):
         return DocumentFault(f"{prefix}.{self.path}" if self.path else prefix, self.message)
 
 
+def is_utf8_error(error: DecodingError) -> bool:
+    """Return whether a string in the document is not UTF-8.
+
+    msgspec raises `UnicodeDecodeError` up to 0.22, and from 0.23 on a `DecodeError` that names no position.
+    """
+    return isinstance(error, UnicodeDecodeError) or str(error) == "Invalid UTF-8 encoded string"
+
+
 def describe_validation_error(error: msgspec.ValidationError) -> DocumentFault:
     """Describe where a JSON document does not match its schema, and what is expected there."""
     text = str(error)
@@ -58,7 +66,7 @@ def describe_decoding_error(error: DecodingError) -> DocumentFault:
     match error:
         case msgspec.ValidationError():
             return describe_validation_error(error)
-        case UnicodeDecodeError():
+        case _ if is_utf8_error(error):
             return DocumentFault("", "Invalid JSON: a string is not UTF-8")
         case RecursionError():
             return DocumentFault("", "Invalid JSON: nested too deeply")

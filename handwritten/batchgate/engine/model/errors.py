@@ -141,7 +141,8 @@ class UpstreamError(RequestError):
     """The provider returned an error; ``kind`` is its classification by Batchgate.
 
     ``status`` is the HTTP status, 0 without a response. ``request_id`` and the fields that begin with ``provider_`` are
-    copied from the provider's response.
+    copied from the provider's response. ``refused_rows`` are the indexes of the rows of an uploaded file, from 0, for
+    which all of it was refused; they may be wrong.
     """
 
     def __init__(
@@ -156,8 +157,10 @@ class UpstreamError(RequestError):
         provider_type: str | None = None,
         provider_param: str | None = None,
         provider_code: str | int | None = None,
+        refused_rows: tuple[int, ...] = (),
     ) -> None:
         super().__init__(kind, message)
+        self.refused_rows = refused_rows
         self.status = status
         self.retry_safe = retry_safe
         self.retry_after = retry_after
@@ -177,6 +180,10 @@ class UpstreamUnreachable(NoUpstreamAnswer):
 
 class StoreError(BatchgateError):
     """The database could not read or write."""
+
+
+class LostBlob(StoreError):
+    """A blob was removed as an orphan before its owner was stored; another attempt to store it fails as well."""
 
 
 class StaleClaim(StoreError):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from batchgate.engine.model.batch import BatchPart
+BatchPart: TypeAlias = Literal["input", "output", "error"]
+"""The files that show a batch: its requests, its successful results, and all other results."""
 
+RESULT_PURPOSE: Final = "batch_output"
+"""The purpose of files that batches make."""
 MIN_COUNTED_SIZE: Final = 4096
 """The fewest bytes that a file counts for in a quota: a small one takes a block of the disk, a folder and a row."""
 
@@ -45,7 +48,9 @@ class NewFile(Struct, frozen=True, kw_only=True):
     batch_id: str | None = None
     part: BatchPart | None = None
     mime_type: str | None = None
-    """The media type that the upload stated for the content; None if it stated none."""
+    """The media type that the upload or the provider stated for the content; None if it stated none."""
+    output_of: int | None = None
+    """The key of the batch that an output belongs to: a file which a request made, kept as long as its results."""
 
 
 class File(NewFile, frozen=True, kw_only=True):

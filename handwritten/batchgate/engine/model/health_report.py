@@ -9,11 +9,14 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct, structs
 
 from batchgate.engine.model.errors import ErrorKind
+from batchgate.engine.model.model_load import ModelLoad, combined_loads
 
 MAX_PROBLEMS: Final = 20
 """The most problems, and the most paused accounts, in one report: every heartbeat carries it."""
 MAX_LENGTH: Final = 400
 """The most characters of one message in a report."""
+MAX_LOADS: Final = 5
+"""The most models of one batch in a report."""
 MAX_NAMED: Final = 3
 """The most workers that are named as having the same problem."""
 
@@ -29,6 +32,7 @@ ProblemCode: TypeAlias = Literal[
     "damaged_blob",
     "internal_error",
     "clock_in_doubt",
+    "configuration_error",
     "crashed",
     "more_problems",
     PauseCode,
@@ -89,6 +93,8 @@ class BatchWait(Struct, frozen=True, kw_only=True):
     """The pause of an account or model that they wait for."""
     refusal: Refusal | None = None
     """The latest error of a request that waits for another call."""
+    loads: tuple[ModelLoad, ...] = ()
+    """The calls to the models that its requests are for."""
 
 
 class HealthReport(Struct, frozen=True, kw_only=True):
@@ -98,7 +104,7 @@ class HealthReport(Struct, frozen=True, kw_only=True):
     paused: Mapping[str, AccountPause] = {}
     """Paused accounts that requests wait for, by name."""
     waiting: Mapping[int, BatchWait] = {}
-    """Batches whose requests wait, by their key."""
+    """Batches that run here, by their key."""
 
 
 HEALTHY: Final = HealthReport()
@@ -150,12 +156,13 @@ def worker_problems(workers: Iterable[WorkerHealth]) -> tuple[HealthProblem, ...
 
 
 def find_batch_wait(workers: Iterable[WorkerHealth], batch_key: int) -> BatchWait:
-    """Combine what workers report of a batch: the first pause and the latest refusal."""
+    """Combine what workers report of a batch: the first pause, the latest refusal, and all calls."""
     waits = [wait for worker in workers if (wait := worker.report.waiting.get(batch_key)) is not None]
     refusals = (wait.refusal for wait in waits if wait.refusal is not None)
     return BatchWait(
         paused=next((wait.paused for wait in waits if wait.paused is not None), None),
         refusal=max(refusals, key=lambda refusal: refusal.at, default=None),
+        loads=combined_loads(load for wait in waits for load in wait.loads),
     )
 
 
@@ -198,4 +205,8 @@ def _bounded_wait(wait: BatchWait) -> BatchWait:
     if refusal is not None:
         fields = {name: one_line(getattr(refusal, name)) for name in ("message", "account", "model")}
         refusal = structs.replace(refusal, **fields)
-    return BatchWait(paused=paused, refusal=refusal)
+    loads = (
+        structs.replace(load, account=one_line(load.account), model=one_line(load.model))
+        for load in wait.loads[:MAX_LOADS]
+    )
+    return BatchWait(paused=paused, refusal=refusal, loads=tuple(loads))

@@ -65,14 +65,32 @@ class NativeJob(Struct, frozen=True, kw_only=True):
     submitted_at: int | None = None
     ended_at: int | None = None
     cancel_requested_at: int | None = None
-    proven: bool = True
-    """Whether the job upstream is ours for certain; one that is not is never canceled."""
+    sent: int | None = None
+    """The rows of the complete body that was sent last; None while no body was complete, so that no job can exist."""
+    uploads: int = 0
+    """How often all of its rows were sent in an upload, or in a create call that carries them."""
+    cleaned: bool = False
+    """Whether nothing of the job is left upstream, as far as its clean-up could tell."""
     refusals: int = 0
     """How often the provider refused it for its limit of enqueued tokens."""
     answered: int = 0
     """Requests whose results the job delivered."""
     reason: str | None = None
-    """Why it failed or was withdrawn, in words for people."""
+    """Why it failed or was withdrawn, or what it waits for, in words for people."""
+    account_missed_at: int | None = None
+    """Since when the settings do not have its account; None while they have it."""
+    paid_twice: int | None = None
+    """Requests that it answered after others had been called in their place; None while that is not known."""
+
+    @property
+    def may_exist(self) -> bool:
+        """Whether a create call was begun whose body was complete: the job may be upstream, whatever the answer."""
+        return self.creating_at is not None and self.sent is not None
+
+    @property
+    def may_have_lost_files(self) -> bool:
+        """Whether files of it may be upstream whose ids are not known: the answers to their uploads were lost."""
+        return self.uploads > (self.upstream_file is not None)
 
 
 class PlannedRow(Struct, frozen=True, kw_only=True):
@@ -92,11 +110,11 @@ def row_id(token: str, seq: int) -> str:
 
 def seq_of(token: str, identifier: str) -> int | None:
     """Return the seq of a row id of the job with this token; None for any other text."""
-    number, _, rest = identifier.partition("-")
-    digits = number.removeprefix(ROW_ID_PREFIX)
-    if rest != token or digits == number or len(digits) > MAX_ROW_DIGITS or not digits.isascii():
+    digits = identifier[len(ROW_ID_PREFIX) : -len(token) - 1]
+    if len(digits) > MAX_ROW_DIGITS or not (digits.isascii() and digits.isdigit()):
         return None
-    return int(digits) if digits.isdigit() and str(int(digits)) == digits else None
+    seq = int(digits)
+    return seq if identifier == row_id(token, seq) else None
 
 
 def pack_set(seqs: Iterable[int]) -> bytes:

@@ -12,6 +12,13 @@ MAX_VALUE_LENGTH: Final = 8192
 """Characters."""
 
 
+class Ciphertext(Struct, frozen=True, kw_only=True):
+    """A value that is stored encrypted, under the name that it was encrypted with."""
+
+    name: str
+    ciphertext: bytes
+
+
 class Secret(Struct, frozen=True, kw_only=True):
     """A stored secret; times are microseconds since the epoch."""
 

@@ -10,7 +10,12 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from batchgate.engine.model.usage import Usage
+from batchgate.engine.model.fail_fast import CalledModel, FirstResults, first_results
+from batchgate.engine.model.failure import Failure, FailureGroup, failure_groups
+from batchgate.engine.model.file import NewFile
+from batchgate.engine.model.pace import CallPeriod
+from batchgate.engine.model.price import Spend, total_spend
+from batchgate.engine.model.usage import Usage, total_usage
 
 RequestStatus: TypeAlias = Literal["succeeded", "errored", "canceled", "expired"]
 """How a request ended."""
@@ -56,10 +61,22 @@ class ResultChunk(Struct, frozen=True, kw_only=True):
     succeeded: int
     errored: int
     usage: Usage = Usage()
-    cost: int = 0
-    """The cost of the answers, in nano-dollars."""
+    spend: Spend = Spend()
+    """What the answers have cost."""
     repeated: int = 0
     """How many of the requests an earlier claim of the shard had sent already."""
+    ended_tasks: tuple[int, ...] = ()
+    """The requests whose tasks are no longer needed."""
+    outputs: tuple[NewFile, ...] = ()
+    """The files that the requests made, with written blobs."""
+    failures: tuple[FailureGroup, ...] = ()
+    """Why requests did not succeed."""
+    calls: CallPeriod | None = None
+    """When the calls were made that gave the results, for the pace of the batch; None for results of jobs."""
+    first_results: tuple[FirstResults, ...] = ()
+    """How the results of each model begin."""
+    at: int = 0
+    """When they were put together, in microseconds since the epoch."""
 
 
 class ChunkEntry(Struct, frozen=True, kw_only=True):
@@ -80,7 +97,7 @@ class ChunkSlice(Struct, frozen=True, order=True):
     length: int
 
 
-class ResultLine(Struct, frozen=True, kw_only=True):
+class ResultLine(Struct, frozen=True, kw_only=True, gc=False):
     """The result of one request, with its line for the result file, LF included."""
 
     seq: int
@@ -88,18 +105,42 @@ class ResultLine(Struct, frozen=True, kw_only=True):
     line: bytes
     usage: Usage | None = None
     """The tokens that the answer states, if it does."""
-    cost: int = 0
-    """Their cost in nano-dollars; 0 if the account has no price for the model."""
+    spend: Spend = Spend()
+    """What the answer has cost."""
+    ended_task: bool = False
+    """Whether a stored task of the request is no longer needed."""
+    outputs: tuple[NewFile, ...] = ()
+    """The files that the request made, with written blobs."""
+    failure: Failure | None = None
+    """Why the request did not succeed."""
+    called: CalledModel | None = None
+    """The model that the request was for; None if no account has it, and if it was not answered."""
 
 
-def chunk_of(results: Sequence[ResultLine], *, sent_before: frozenset[int] = frozenset()) -> ResultChunk:
-    """Return results as a chunk; ``sent_before``: the seqs of requests that an earlier claim has sent already."""
+def chunk_of(
+    results: Sequence[ResultLine],
+    *,
+    at: int,
+    sent_before: frozenset[int] = frozenset(),
+    calls: CallPeriod | None = None,
+) -> ResultChunk:
+    """Return results as a chunk, put together ``at`` a time.
+
+    ``sent_before``: the seqs of requests that an earlier claim has sent already.
+    """
+    statuses = [result.status for result in results]
     return ResultChunk(
-        seqs=tuple(result.seq for result in results),
-        lines=b"".join(result.line for result in results),
-        succeeded=sum(result.status == "succeeded" for result in results),
-        errored=sum(result.status == "errored" for result in results),
-        usage=sum((result.usage for result in results if result.usage is not None), Usage()),
-        cost=sum(result.cost for result in results),
-        repeated=sum(result.seq in sent_before for result in results if result.status != "expired"),
+        seqs=tuple([result.seq for result in results]),
+        lines=b"".join([result.line for result in results]),
+        succeeded=statuses.count("succeeded"),
+        errored=statuses.count("errored"),
+        usage=total_usage([result.usage for result in results if result.usage is not None]),
+        spend=total_spend([result.spend for result in results]),
+        repeated=sum([result.seq in sent_before for result in results if result.status != "expired"]),
+        ended_tasks=tuple([result.seq for result in results if result.ended_task]),
+        outputs=tuple([output for result in results for output in result.outputs]),
+        failures=failure_groups((result.seq, result.failure) for result in results if result.failure is not None),
+        calls=calls,
+        first_results=first_results((each.called, each.failure) for each in results if each.called is not None),
+        at=at,
     )

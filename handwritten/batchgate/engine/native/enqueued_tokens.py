@@ -6,18 +6,32 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Final
 
+from msgspec import Struct
+
+from batchgate.engine.model.clock import HOUR, Clock
 from batchgate.engine.support.cancellation import cancel_all
 
 USED_PART: Final = 0.9
 """The part of a limit that is used, since tokens are estimated."""
 
 
-class EnqueuedTokens:
-    """The tokens of the jobs of one model of one account that have not ended; a job waits until there is room."""
+GROWTH: Final = 8
+"""Hours in which a learned limit grows by what was refused."""
 
-    def __init__(self, limit: int | None = None) -> None:
-        self._limit = limit
-        """None while no limit is known."""
+
+class EnqueuedTokens:
+    """The tokens of the jobs of one model of one account that have not ended; a job waits until there is room.
+
+    A refusal without a number halves the limit: part of the provider's queue may have been full with jobs of other
+    programs. So the limit grows again, by an eighth of what was refused in each hour, up to what was refused or to the
+    configured limit.
+    """
+
+    def __init__(self, limit: int | None = None, *, clock: Clock) -> None:
+        self._configured = limit
+        self._clock = clock
+        self._learned: _LearnedLimit | None = None
+        """None while nothing was refused."""
         self._reserved: dict[str, int] = {}
         """By the token of the job."""
         self._changed = asyncio.Event()
@@ -29,7 +43,8 @@ class EnqueuedTokens:
 
     def has_room(self, tokens: int) -> bool:
         """Check if a job fits; one job alone is always tried, since its tokens are only estimated."""
-        return self._limit is None or self.is_empty or sum(self._reserved.values()) + tokens <= USED_PART * self._limit
+        limit = self._configured if self._learned is None else self._learned.at(self._clock.now())
+        return limit is None or self.is_empty or sum(self._reserved.values()) + tokens <= USED_PART * limit
 
     def reserve(self, job: str, tokens: int) -> None:
         """Count a job that may be in the provider's queue."""
@@ -41,12 +56,13 @@ class EnqueuedTokens:
             self._signal()
 
     def refused(self, job: str, limit: int | None) -> None:
-        """Learn from a refusal: the limit that it names, or half of what was enqueued.
+        """Learn from a refusal: the limit that it names, which does not grow, or half of what was enqueued.
 
         It ends no `wait_for_room`: jobs that were refused themselves would take turns without any delay.
         """
         enqueued = sum(self._reserved.values())
-        self._limit = limit or max(1, enqueued // 2)
+        highest = max(enqueued, self._configured or 0)
+        self._learned = _LearnedLimit(limit or enqueued // 2, limit or highest, enqueued, self._clock.now())
         self._reserved.pop(job, None)
 
     async def wait_for_room(self, at_most: Coroutine[None, None, None]) -> bool:
@@ -62,6 +78,20 @@ class EnqueuedTokens:
     def _signal(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+class _LearnedLimit(Struct, frozen=True):
+    """What a refusal says about the limit."""
+
+    start: int
+    highest: int
+    refused: int
+    since: int
+    """The time of the refusal, in microseconds since the epoch."""
+
+    def at(self, now: int) -> float:
+        """Return the limit at a time."""
+        return min(self.highest, self.start + self.refused * (now - self.since) / (GROWTH * HOUR))
 
 
 async def _wait(event: asyncio.Event) -> None:

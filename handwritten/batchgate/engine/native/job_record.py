@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import random
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import Final, Literal
 
 from msgspec import Struct, structs
 
 from batchgate.engine.dispatch.executor import Executor
 from batchgate.engine.dispatch.router import Router
-from batchgate.engine.model.clock import MICROSECONDS, ExpiryClock
+from batchgate.engine.model.clock import ExpiryClock
 from batchgate.engine.model.native_job import NativeJob, pack_set, unpack_set
 from batchgate.engine.model.provider_call import Account
 from batchgate.engine.ports.blobs import Blobs
@@ -23,8 +23,7 @@ from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.support.cancellation import cancel_all, shielded
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.engine.support.health_problems import HealthReporter
-
-logger = logging.getLogger(__name__)
+from batchgate.engine.support.wakeable_sleep import WakeableSleep
 
 LOOK_AGAIN: Final = 30.0
 """Seconds after which a job that the provider does not show is looked for again."""
@@ -55,9 +54,13 @@ class JobRecord:
     def __init__(self, job: NativeJob, services: NativeServices) -> None:
         self.job = job
         self._services = services
-        self._woken = asyncio.Event()
+        self._pause = WakeableSleep(services.clock)
         self.resubmit_at = 0
-        """When a job may be submitted again that was refused for its tokens."""
+        """When a job may be submitted again that was refused."""
+        self.refused: set[int] = set()
+        """Requests that are not sent any more, since the provider refused the job for them."""
+        self.refusal: str | None = None
+        """Why, in words for people."""
 
     async def save(self, **changes: object) -> None:
         """Store changes; raises `StaleClaim` if another process has taken the job over."""
@@ -67,41 +70,51 @@ class JobRecord:
 
     async def end(self, state: Literal["done", "failed", "withdrawn"], reason: str | None) -> None:
         """End the job: what it has not answered may run directly from now on."""
-        ended = structs.replace(self.job, state=state, reason=reason, ended_at=self._services.clock.now())
+        was_sent = bool(self.job.credential)
+        now = self._services.clock.now()
+        ended = structs.replace(self.job, state=state, reason=reason, ended_at=now, cleaned=not was_sent)
         queued = await shielded(self._services.store.end_job(ended))
         self.job = ended
         hit_failpoint("native_ended")
         self._services.queue.enqueue(queued)
-        self._log_end()
 
-    def _log_end(self) -> None:
-        job = self.job
-        fields = {"action": "native_job_ended", "account": job.account, "model": job.model}
-        suffix = "" if job.reason is None else f" ({job.reason})"
-        name = job.upstream_id or job.token
-        message = "job %s is %s: %d of %d requests answered%s"
-        logger.info(message, name, job.state, job.answered, job.requests, suffix, extra=fields)
+    async def give_up(self, state: Literal["failed", "withdrawn"], reason: str) -> None:
+        """End a job that cannot be followed to its end, and count the results that were stored until now.
+
+        It counts as canceled: what it answers later was asked for twice.
+        """
+        stored = frozenset[int]()
+        if self.job.state == "collecting":
+            stored = await self._services.store.finished_of(self.job)
+        answered = len(stored.intersection(unpack_set(self.job.seqs)))
+        canceled = self.job.cancel_requested_at or self._services.clock.now()
+        self.job = structs.replace(self.job, answered=answered, cancel_requested_at=canceled)
+        await self.end(state, reason)
 
     def wake(self) -> None:
         """End the present sleep, or the next one of the present step."""
-        self._woken.set()
+        self._pause.wake()
 
     def begin_step(self) -> None:
         """Forget earlier calls of `wake`: the step that begins now sees what they were about."""
-        self._woken.clear()
+        self._pause.reset()
 
     async def sleep(self, seconds: float) -> None:
         """Wait by the clock of the engine, `LONGEST_SLEEP` at most; a `wake` since the step began ends it."""
-        clock = self._services.clock
-        until = clock.now() + round(min(seconds, LONGEST_SLEEP) * MICROSECONDS)
-        tasks = [asyncio.create_task(clock.sleep_until(until)), asyncio.create_task(self._wait_until_woken())]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await cancel_all(tasks)
+        await self._pause.sleep(min(seconds, LONGEST_SLEEP))
 
-    async def _wait_until_woken(self) -> None:
-        await self._woken.wait()
+    @asynccontextmanager
+    async def transfer(self) -> AsyncIterator[bool]:
+        """Hold a slot for an upload; yields False, without one, if a `wake` or `LONGEST_SLEEP` has ended the wait."""
+        transfers = self._services.transfers
+        slot, pause = asyncio.create_task(transfers.acquire()), asyncio.create_task(self.sleep(LONGEST_SLEEP))
+        try:
+            await asyncio.wait([slot, pause], return_when=asyncio.FIRST_COMPLETED)
+            yield slot.done()
+        finally:
+            if slot.done():
+                transfers.release()
+            await cancel_all([slot, pause])
 
     def without(self, dropped: Collection[int]) -> dict[str, object]:
         """Return the changes of a job without some of its requests."""
@@ -112,5 +125,6 @@ class JobRecord:
 
 
 def credential_of(account: Account) -> str:
-    """Return a hash of the URL and the key of an account."""
-    return hashlib.sha256(f"{account.base_url}\0{account.api_key}".encode()).hexdigest()[:32]
+    """Return a hash of the URL of an account and of its project, or else of its key."""
+    owner = account.api_key if account.project is None else account.project
+    return hashlib.sha256(f"{account.base_url}\0{owner}".encode()).hexdigest()[:32]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -14,10 +13,11 @@ from batchgate.engine.model.native_job import PlannedRow
 from batchgate.engine.native.enqueued_tokens import EnqueuedTokens
 from batchgate.engine.native.job_record import LOOK_AGAIN, JobRecord, NativeServices, credential_of
 from batchgate.engine.native.job_rows import JobRows
+from batchgate.engine.native.job_search import JobSearch
+from batchgate.engine.native.job_watch import CANCEL_GRACE, poll_delay
+from batchgate.engine.native.refused_rows import RefusedRows
 from batchgate.engine.ports.provider_batches import ProviderBatches, UpstreamJob
 from batchgate.engine.support.failpoints import hit_failpoint
-
-logger = logging.getLogger(__name__)
 
 DOUBT: Final = 240 * MICROSECONDS
 """The time for which a job that may have been created is looked for before it is created again (native-lanes 1)."""
@@ -26,16 +26,27 @@ ROOM_CHECK: Final = 300.0
 MAX_ATTEMPTS: Final = 3
 """Attempts to submit a job that the provider refuses."""
 NONE_ENCODED: Final = "none of its requests can be written for the provider"
+IN_DOUBT: Final = "its creation got no answer, and a job at the provider may be it, which its results will show"
+
+
+class _NothingToSend(Exception):
+    """No request of the job can be encoded."""
 
 
 class JobSubmission:
     """Brings one job to the provider."""
 
-    def __init__(self, record: JobRecord, ledger: EnqueuedTokens, services: NativeServices) -> None:
+    def __init__(
+        self, record: JobRecord, ledger: EnqueuedTokens, refused: RefusedRows, services: NativeServices
+    ) -> None:
         self._record = record
+        self._refused = refused
         self._ledger = ledger
         self._services = services
+        self._search = JobSearch(services)
         self._attempts = 0
+        self._looks = 0
+        """How often candidates were found that have not ended."""
 
     async def submit_when_there_is_room(
         self, batch: Batch, endpoint: AccountEndpoint, batches: ProviderBatches
@@ -51,43 +62,64 @@ class JobSubmission:
         hit_failpoint("native_submitting")
         await self._submit(batch, endpoint, batches)
 
+    async def put_back(self) -> None:
+        """Plan a job again that does not exist yet; a file that it has at the provider is used later."""
+        await self._record.save(state="planned")
+        self._ledger.release(self._record.job.token)
+
     async def _submit(self, batch: Batch, endpoint: AccountEndpoint, batches: ProviderBatches) -> None:
-        """Upload the input unless that is done, and create the job."""
-        async with self._services.transfers:
+        """Upload the input, or create the job; the next step sees a cancel that came during the upload or its wait."""
+        async with self._record.transfer() as has_slot:
+            if not has_slot:
+                return
             claims = await self._services.store.list_shards(batch)
-            if self._record.job.upstream_file is None:
-                rows = JobRows(batch, self._record.job, claims, self._services.blobs)
-                encoded = rows.encoded(self._services.executor, batches, endpoint.account)
-                await self._upload(endpoint, batches, rows, encoded)
-            if self._record.job.state == "submitting":
-                rows = JobRows(batch, self._record.job, claims, self._services.blobs)
-                encoded = rows.encoded(self._services.executor, batches, endpoint.account)
-                await self._create(endpoint, batches, rows, encoded)
+            rows = JobRows(batch, self._record.job, claims, self._services.blobs, self._record.refused)
+            encoded = self._counted(rows, rows.encoded(self._services.executor, batches, endpoint.account))
+            try:
+                if self._record.job.upstream_file is not None or not await self._upload(
+                    batch, endpoint, batches, encoded
+                ):
+                    await self._create(endpoint, batches, encoded)
+            except _NothingToSend:
+                await self._record.end("failed", NONE_ENCODED)
+
+    async def _counted(self, rows: JobRows, encoded: AsyncIterator[PlannedRow]) -> AsyncIterator[PlannedRow]:
+        """Yield all rows, and store how many they were before the body that has them ends.
+
+        So a job can exist only if their number is stored. Raises `_NothingToSend` if there is none.
+        """
+        sent = 0
+        async for row in encoded:
+            yield row
+            sent += 1
+        if not sent:
+            raise _NothingToSend
+        hit_failpoint("native_uploading")
+        uploads = self._record.job.uploads + 1
+        await self._record.save(sent=sent, uploads=uploads, **self._record.without(rows.dropped()))
 
     async def _upload(
-        self, endpoint: AccountEndpoint, batches: ProviderBatches, rows: JobRows, encoded: AsyncIterator[PlannedRow]
-    ) -> None:
-        """Upload the input; ends the job if the provider does not want it, or if nothing is left of it."""
+        self, batch: Batch, endpoint: AccountEndpoint, batches: ProviderBatches, encoded: AsyncIterator[PlannedRow]
+    ) -> bool:
+        """Upload the input; False if the create call carries it. Ends the job if the provider does not want it."""
         try:
             uploaded = await batches.upload(endpoint.account, self._record.job, encoded)
         except UpstreamError as error:
-            if rows.has_none:
-                await self._record.end("failed", NONE_ENCODED)
-            elif _may_exist(error):
+            if _may_exist(error):
                 raise
-            else:
-                await self._on_refusal(error)
-            return
-        if rows.has_none:
-            await self._record.end("failed", NONE_ENCODED)
-        elif uploaded is not None:
-            await self._record.save(upstream_file=uploaded, **self._record.without(rows.dropped()))
-            hit_failpoint("native_uploaded")
+            await self._on_refused_upload(batch, endpoint, batches, error)
+            return True
+        if uploaded is None:
+            return False
+        await self._record.save(upstream_file=uploaded)
+        hit_failpoint("native_uploaded")
+        return True
 
     async def _create(
-        self, endpoint: AccountEndpoint, batches: ProviderBatches, rows: JobRows, encoded: AsyncIterator[PlannedRow]
+        self, endpoint: AccountEndpoint, batches: ProviderBatches, encoded: AsyncIterator[PlannedRow]
     ) -> None:
-        await self._record.save(creating_at=self._services.clock.now())
+        sent = None if self._record.job.upstream_file is None else self._record.job.sent
+        await self._record.save(creating_at=self._services.clock.now(), sent=sent)
         hit_failpoint("native_creating")
         try:
             upstream = await batches.create(endpoint.account, self._record.job, encoded)
@@ -98,8 +130,16 @@ class JobSubmission:
             await self._on_refusal(error)
             return
         hit_failpoint("native_create_answered")
-        await self._adopt(upstream, **self._record.without(rows.dropped()))
+        await self._adopt(upstream)
         hit_failpoint("native_created")
+
+    async def _on_refused_upload(
+        self, batch: Batch, endpoint: AccountEndpoint, batches: ProviderBatches, error: UpstreamError
+    ) -> None:
+        """Leave out the rows that the refusal names; the next step uploads the others."""
+        rows = error.refused_rows
+        if not rows or not await self._refused.take_out(batch, endpoint, batches, rows, error.message):
+            await self._on_refusal(error)
 
     async def _on_refusal(self, error: UpstreamError) -> None:
         """Try again to submit a job that does not exist, or give up on one that the provider does not want."""
@@ -112,33 +152,51 @@ class JobSubmission:
 
     async def resume(self, batch: Batch, endpoint: AccountEndpoint, batches: ProviderBatches, stop: str | None) -> None:
         """Go on after a crash or a failed call: the job may exist or not."""
-        if self._record.job.creating_at is None:
-            if stop:
-                await self._record.end("withdrawn", stop)
-            else:
-                await self._submit(batch, endpoint, batches)
-            return
-        known = {job.upstream_id for job in await self._services.store.jobs_of(batch.key)}
-        found = [job for job in await batches.find(endpoint.account, self._record.job) if job.id not in known]
-        is_exact = batches.limits.label == "exact"
-        if found and (is_exact or len(found) == 1):
-            await self._adopt(found[0], proven=is_exact)
-        elif not self._services.clock.has_passed(self._record.job.creating_at + DOUBT):
-            await self._record.sleep(LOOK_AGAIN)
+        if self._record.job.may_exist:
+            await self._resolve_doubt(batch, endpoint, batches, stop)
         elif stop:
             await self._record.end("withdrawn", stop)
-        elif found:
-            await self._record.sleep(LOOK_AGAIN)
         else:
-            await self._record.save(creating_at=None)
+            await self._submit(batch, endpoint, batches)
 
-    async def _adopt(self, upstream: UpstreamJob, **changes: object) -> None:
+    async def _resolve_doubt(
+        self, batch: Batch, endpoint: AccountEndpoint, batches: ProviderBatches, stop: str | None
+    ) -> None:
+        """Look for a job whose create call got no answer; it is not created again while a candidate may be it."""
+        job = self._record.job
+        result = await self._search.search(job, endpoint, batches)
+        in_doubt = IN_DOUBT if result.candidates else None
+        if result.found is not None:
+            await self._adopt(result.found)
+        elif not self._services.clock.has_passed((job.creating_at or 0) + DOUBT):
+            await self._record.sleep(LOOK_AGAIN)
+        elif stop and (not result.candidates or self._may_leave(batch)):
+            await self._record.end("withdrawn", "; ".join(filter(None, (stop, in_doubt))))
+        elif result.candidates:
+            await self._watch_candidates()
+        else:
+            await self._record.save(creating_at=None, reason=None)
+
+    async def _watch_candidates(self) -> None:
+        if self._record.job.reason != IN_DOUBT:
+            await self._record.save(reason=IN_DOUBT)
+        self._looks += 1
+        await self._record.sleep(max(LOOK_AGAIN, poll_delay(self._looks)))
+
+    def _may_leave(self, batch: Batch) -> bool:
+        """Check if candidates are watched no longer: the batch needs its rescue, or is over and its time has passed.
+
+        Requests of a canceled batch keep the results that they were paid for, so it waits for the end of its jobs.
+        """
+        clock = self._services.clock
+        is_rescued = batch.status == "in_progress" and not clock.has_passed(batch.expires_at)
+        return is_rescued or clock.has_passed(batch.expires_at + CANCEL_GRACE)
+
+    async def _adopt(self, upstream: UpstreamJob) -> None:
         now = self._services.clock.now()
         await self._record.save(
-            state="running", upstream_id=upstream.id, upstream_status=upstream.status, submitted_at=now, **changes
+            state="running", upstream_id=upstream.id, upstream_status=upstream.status, submitted_at=now, reason=None
         )
-        fields = {"action": "native_job_running", "account": self._record.job.account, "model": self._record.job.model}
-        logger.info("%d requests travel in job %s", self._record.job.requests, upstream.id, extra=fields)
 
 
 def _may_exist(error: UpstreamError) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.native_job import FINAL_STATES, NativeJob
 from batchgate.engine.native.enqueued_tokens import EnqueuedTokens
+from batchgate.engine.native.job_cleanup import JobCleanup
 from batchgate.engine.native.job_record import NativeServices
 from batchgate.engine.native.job_run import JobRun
 from batchgate.engine.ports.cluster import Cluster
@@ -22,10 +23,12 @@ logger = logging.getLogger(__name__)
 LEASE: Final = "native jobs"
 INTERVAL: Final = 1.0
 """Seconds between two looks for jobs that another process has planned."""
+SELDOM: Final = 60.0
+"""The same while no account of this process has a batch API: only jobs of a removed account may be left."""
 RETAKE_DELAY: Final = 60.0
 """Seconds after which all jobs are taken again, when one was dropped."""
-MAX_TRANSFERS: Final = 4
-"""Jobs whose requests or results are transferred at once."""
+MAX_TRANSFERS: Final = 2
+"""Jobs whose requests or results are transferred at once; one of 100,000 requests needs 25 MB of memory for that."""
 
 
 class NativeJobs:
@@ -37,6 +40,8 @@ class NativeJobs:
         self._ledgers: dict[tuple[str, str], EnqueuedTokens] = {}
         self._runs: dict[str, JobRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._cleanup = JobCleanup(services)
+        self._cleaning: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._has_all = False
         """Whether this process runs all active jobs but the new ones."""
@@ -45,37 +50,53 @@ class NativeJobs:
         """Look for new jobs now."""
         self._wake.set()
 
-    def stop_batch(self, batch_key: int) -> None:
-        """End the jobs of a batch that was canceled or has expired."""
+    def wake_batch(self, batch_key: int) -> None:
+        """Have the jobs of a batch look at it now: it was canceled, has expired, or was resumed."""
         for run in self._runs.values():
             if run.job.batch_key == batch_key:
                 run.wake()
+
+    @property
+    def batches(self) -> frozenset[int]:
+        """The keys of the batches whose jobs this process runs."""
+        return frozenset(run.job.batch_key for run in self._runs.values())
 
     async def run(self) -> None:
         """Run jobs until cancelled."""
         try:
             while True:
                 self._wake.clear()
-                try:
-                    await self._take_jobs()
-                except StoreError as error:
-                    self._services.report(LEASE, error)
-                except Exception as error:
-                    logger.exception("taking native jobs failed", extra={"action": "native_jobs_failed"})
-                    self._services.report(LEASE, error)
-                else:
-                    self._services.report(LEASE, None)
+                has_looked = await self._try_to_take_jobs()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(INTERVAL):
+                    async with asyncio.timeout(SELDOM if has_looked and self._expects_none else INTERVAL):
                         await self._wake.wait()
         finally:
-            await cancel_all(list(self._tasks.values()))
+            await self._stop()
+
+    @property
+    def _expects_none(self) -> bool:
+        """Whether new jobs are not to be expected: no account of this process has a batch API."""
+        return not self._runs and not self._services.router.has_batch_apis
+
+    async def _try_to_take_jobs(self) -> bool:
+        """Take jobs; return False if that failed."""
+        try:
+            await self._take_jobs()
+        except StoreError as error:
+            self._services.report(LEASE, error)
+        except Exception as error:
+            logger.exception("taking native jobs failed", extra={"action": "native_jobs_failed"})
+            self._services.report(LEASE, error)
+        else:
+            self._services.report(LEASE, None)
+            return True
+        return False
 
     async def _take_jobs(self) -> None:
         holds = await self._cluster.acquire_lease(LEASE)
         if not holds:
             self._has_all = False
-            await cancel_all(list(self._tasks.values()))
+            await self._stop()
             return
         for job in await self._untaken_jobs():
             ledger = self._ledger(job.account, job.model)
@@ -83,6 +104,13 @@ class NativeJobs:
             task = asyncio.create_task(run.run(), name=f"native job {job.token}")
             self._tasks[job.token] = task
             task.add_done_callback(partial(self._forget, job.token))
+        if self._cleaning is None:
+            self._cleaning = asyncio.create_task(self._cleanup.run(), name="clean-up of native jobs")
+
+    async def _stop(self) -> None:
+        """Leave all jobs as they are."""
+        cleaning, self._cleaning = self._cleaning, None
+        await cancel_all([*self._tasks.values(), *filter(None, [cleaning])])
 
     async def _untaken_jobs(self) -> Sequence[NativeJob]:
         """Take the active jobs that no task of this process runs; all of them, if it may have missed any."""
@@ -101,6 +129,7 @@ class NativeJobs:
             return
         run = self._runs.pop(token)
         del self._tasks[token]
+        self._cleanup.look()
         if not task.cancelled() and run.job.state not in FINAL_STATES:
             error = task.exception()
             fields = {"action": "native_job_dropped", "account": run.job.account}
@@ -115,5 +144,6 @@ class NativeJobs:
         key = (account, model)
         if key not in self._ledgers:
             endpoint = self._services.router.endpoint(account)
-            self._ledgers[key] = EnqueuedTokens(endpoint.account.enqueued_tokens if endpoint else None)
+            limit = endpoint.account.enqueued_tokens if endpoint else None
+            self._ledgers[key] = EnqueuedTokens(limit, clock=self._services.clock)
         return self._ledgers[key]

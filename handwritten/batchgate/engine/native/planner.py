@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from typing import Final
 
+from batchgate.engine.dispatch.admission import LimiterKey
+from batchgate.engine.dispatch.endpoint import lane_of
 from batchgate.engine.dispatch.executor import Executor
+from batchgate.engine.dispatch.lane_choice import reason_of_request, reason_of_route
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.clock import ExpiryClock
-from batchgate.engine.model.native_job import unpack_set
+from batchgate.engine.model.lane import LaneReason
+from batchgate.engine.model.native_job import NativeJob, unpack_set
 from batchgate.engine.model.shard import ResultLine
 from batchgate.engine.native.job_groups import JobGroups
-from batchgate.engine.native.lane_choice import reason_to_call
+from batchgate.engine.native.lane_parts import LaneParts
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
-from batchgate.engine.storage.input_lines import read_input_lines
+from batchgate.engine.ports.telemetry import Telemetry
+from batchgate.engine.storage.input_lines import read_shards
 from batchgate.engine.support.batch_task_queue import BatchTaskQueue
 from batchgate.engine.support.cancellation import shielded
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.engine.support.health_problems import HealthReporter
+
+logger = logging.getLogger(__name__)
 
 BYTES_AT_ONCE: Final = 512 * 1024
 """Bytes of input lines that are read without a pause for the event loop; they take a few milliseconds."""
@@ -42,6 +51,7 @@ class NativePlanner:
         cluster: Cluster,
         planned: Callable[[], None],
         report: HealthReporter,
+        telemetry: Telemetry,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -49,6 +59,7 @@ class NativePlanner:
         self._executor = executor
         self._clock = clock
         self._planned = planned
+        self._telemetry = telemetry
         self._tasks = BatchTaskQueue("planning", self._plan, cluster, report)
 
     def add(self, batch_key: int) -> None:
@@ -64,27 +75,57 @@ class NativePlanner:
         if batch is None or batch.ended_at is not None or batch.status == "validating":
             return
         claims = await self._store.list_shards(batch)
-        groups = JobGroups(batch)
+        groups, parts = JobGroups(batch), LaneParts()
         if batch.status == "in_progress" and not self._clock.has_passed(batch.expires_at):
-            for claim in claims:
-                await self._group(batch, claim, groups)
-        jobs = tuple(groups.jobs(self._clock.now()))
-        native = {seq for job in jobs for seq in unpack_set(job.seqs)}
-        direct = [claim.shard.index for claim in claims if not native.issuperset(claim.shard.seqs)]
+            async with aclosing(read_shards(self._blobs, claims)) as shards:
+                async for lines in shards:
+                    await self._group(batch, lines, groups, parts)
+        # It takes 100 ms if they are many.
+        jobs, direct = await asyncio.to_thread(_jobs, groups, parts, claims, self._clock.now())
         hit_failpoint("native_grouped")
-        queued = await shielded(self._store.save_plan(batch_key, jobs, direct))
+        queued = await shielded(self._store.save_plan(batch_key, jobs, direct, parts.listed()))
         hit_failpoint("native_planned")
+        self._telemetry.batch_planned(batch, jobs)
         self._queue.enqueue(queued)
         self._planned()
+        _log_lanes(batch, parts)
 
-    async def _group(self, batch: Batch, claim: Claim, groups: JobGroups) -> None:
-        """Add the native requests of one shard."""
-        read = 0
-        for seq, line in await read_input_lines(self._blobs, claim):
+    async def _group(
+        self, batch: Batch, lines: Sequence[tuple[int, bytes]], groups: JobGroups, parts: LaneParts
+    ) -> None:
+        """Add the native requests of one shard to the groups, and count the others."""
+        read, now = 0, self._clock.now()
+        reasons: dict[LimiterKey, LaneReason | None] = {}
+        for seq, line in lines:
             request = self._executor.prepare(batch, seq, line)
-            if not isinstance(request, ResultLine) and reason_to_call(batch, request, now=self._clock.now()) is None:
-                groups.add(request, len(line))
+            if not isinstance(request, ResultLine):
+                key = request.route.key
+                if key not in reasons:
+                    reasons[key] = reason_of_route(batch, request.route, now=now)
+                reason = reasons[key] or reason_of_request(batch, request, len(line))
+                if reason is None:
+                    groups.add(request, len(line))
+                else:
+                    is_called = lane_of(batch.options, request.route.endpoint) != "native"
+                    parts.add(key, "direct" if is_called else "none", reason)
             read += len(line)
             if read >= BYTES_AT_ONCE:
                 read = 0
                 await asyncio.sleep(0)
+
+
+def _jobs(
+    groups: JobGroups, parts: LaneParts, claims: Sequence[Claim], now: int
+) -> tuple[Sequence[NativeJob], Sequence[int]]:
+    """Return the jobs, and the indexes of the shards with requests that are in none."""
+    jobs = tuple(groups.jobs(parts, now))
+    native = {seq for job in jobs for seq in unpack_set(job.seqs)}
+    return jobs, [claim.shard.index for claim in claims if not native.issuperset(claim.shard.seqs)]
+
+
+def _log_lanes(batch: Batch, parts: LaneParts) -> None:
+    """Log which lanes the requests of a batch take, and why."""
+    for part in parts.listed():
+        fields = {"action": "lane_chosen", "batch": batch.id, "account": part.account, "model": part.model}
+        message = "%d requests take the lane %s: %s (%s)"
+        logger.info(message, part.requests, part.lane, part.reason.text, part.reason.code, extra=fields)

@@ -8,8 +8,12 @@ from typing import Protocol
 class BatchSignals(Protocol):
     """Starts work on a batch at once. Signals may be lost: the sweeper finds the batch later."""
 
-    def stop_sending(self, batch_key: int) -> None:
-        """Stop sending requests of a batch."""
+    def stop_sending(self, batch_key: int, *, expired: bool = False) -> None:
+        """Stop sending requests of a batch that was canceled, or has ``expired``."""
+        ...
+
+    def steer(self) -> None:
+        """Apply what was done to any batch: it was paused or resumed, for example."""
         ...
 
     def finalize(self, batch_key: int) -> None:
@@ -28,7 +32,10 @@ class BatchSignals(Protocol):
 class NoBatchSignals:
     """The `BatchSignals` of a gateway without a worker: the store notifies the processes that have one."""
 
-    def stop_sending(self, batch_key: int) -> None:
+    def stop_sending(self, batch_key: int, *, expired: bool = False) -> None:
+        """Do nothing."""
+
+    def steer(self) -> None:
         """Do nothing."""
 
     def finalize(self, batch_key: int) -> None:

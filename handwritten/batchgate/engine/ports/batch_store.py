@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from batchgate.engine.model.batch import Backlog, Batch, BatchPage, NewBatch
+from batchgate.engine.model.batch import Backlog, Batch, BatchFilters, BatchPage, BatchSearchPage, NewBatch
+from batchgate.engine.model.failure import FailureGroup
 from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.model.usage import Counts
@@ -49,8 +50,21 @@ class BatchStore(Protocol):
         """
         ...
 
+    async def search_batches(
+        self, workspace: str, filters: BatchFilters, *, after: int | None, limit: int
+    ) -> BatchSearchPage:
+        """Read a page of the batches that match, newest first, of those created before the batch ``after`` (a key).
+
+        It reads a bounded number of batches, so a page may be short; `BatchSearchPage.next` then goes on.
+        """
+        ...
+
+    async def retries_of(self, workspace: str, batch_id: str, *, limit: int) -> Sequence[Batch]:
+        """Read the batches that retry requests of a batch, and those that retry theirs: the oldest first."""
+        ...
+
     async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
-        """Start to cancel a batch in progress, and close at once the shards that no worker has claimed.
+        """Start to cancel a batch in progress, close at once the shards that no worker has claimed, and end its pause.
 
         Held shards, and those that may have requests of an active native job, stay open: the job may have results.
         A validating batch ends at once, without requests. Any other batch is returned unchanged.
@@ -68,8 +82,11 @@ class BatchStore(Protocol):
         """Read the keys of the batches that have passed ``expires_at`` and have not ended."""
         ...
 
-    async def expire_batch(self, batch_key: int) -> None:
-        """Close the shards of a batch that `cancel_batch` would close."""
+    async def expire_batch(self, batch_key: int, now: int) -> bool:
+        """Close the shards of an overdue batch that `cancel_batch` would close, and end its pause.
+
+        Does nothing and returns False if the batch has ended, or its ``expires_at`` is still to come.
+        """
         ...
 
     async def finalizable_batches(self) -> Sequence[int]:
@@ -86,11 +103,13 @@ class BatchStore(Protocol):
         now: int,
         results_sha256: bytes | None = None,
         output_size: int | None = None,
+        unfinished: FailureGroup | None = None,
         files: Sequence[NewFile] = (),
     ) -> bool:
         """Mark a batch as ended and make it the owner of its result blob; False if it had ended already.
 
-        ``files`` show parts of the results; the results are kept as long as one of these files exists.
+        ``unfinished`` are the requests without a stored result; they are added to the failures of the batch. ``files``
+        show parts of the results; the results are kept as long as one of these files exists.
         """
         ...
 

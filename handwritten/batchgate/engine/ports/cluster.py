@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol, TypeAlias, get_args
 from batchgate.engine.model.health_report import HealthReport, WorkerHealth
 from batchgate.engine.model.limit_share import FULL_SHARE, LimitShare
 
-ClusterEvent: TypeAlias = Literal["stop_sending", "finalize", "validate"]
+ClusterEvent: TypeAlias = Literal["stop_sending", "expire", "steer", "finalize", "validate"]
 """The events about a batch that processes send each other."""
 
 CLUSTER_EVENTS: Final[tuple[ClusterEvent, ...]] = get_args(ClusterEvent)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.native_job import NativeJob
+from batchgate.engine.model.price import Spend
 from batchgate.engine.model.shard import QueuedShard, ResultChunk
 
 
@@ -24,13 +26,21 @@ class NativeJobStore(Protocol):
         ...
 
     async def save_plan(
-        self, batch_key: int, jobs: Sequence[NativeJob], direct_shards: Sequence[int]
+        self,
+        batch_key: int,
+        jobs: Sequence[NativeJob],
+        direct_shards: Sequence[int],
+        lanes: Sequence[LanePart] = (),
     ) -> Sequence[QueuedShard]:
-        """Store the jobs of a batch and release shards, once: a second plan changes nothing and returns nothing.
+        """Store the jobs and lanes of a batch and release shards, once: a second plan changes and returns nothing.
 
-        Returns what to enqueue. A plan without jobs releases all shards. A batch that is canceling by now gets no jobs,
-        so all of its shards are released.
+        Returns what to enqueue. A plan without jobs releases all shards. A batch that is canceling by now gets no jobs
+        and no lanes, so all of its shards are released.
         """
+        ...
+
+    async def lanes_of(self, batch_key: int) -> Sequence[LanePart]:
+        """Read which lanes the plan of a batch has chosen for its requests, and why; empty without a plan."""
         ...
 
     async def take_jobs(self, *, new_only: bool = False) -> Sequence[NativeJob]:
@@ -44,14 +54,33 @@ class NativeJobStore(Protocol):
         """Read all jobs of a batch in the order of their creation, the ended ones too."""
         ...
 
+    async def active_jobs(self, batch_keys: Collection[int]) -> Sequence[NativeJob]:
+        """Read the active jobs of some batches."""
+        ...
+
     async def save_job(self, job: NativeJob) -> None:
         """Write the changed fields of an active job; raises `StaleClaim` if another process has taken it over."""
         ...
 
-    async def append_native_results(self, job: NativeJob, shard: int, chunk: ResultChunk) -> None:
-        """Write results of a job that belong to one shard, as `ShardStore.append_chunk` does.
+    async def known_upstream_ids(self, ids: Collection[str]) -> frozenset[str]:
+        """Return those of the ids that jobs of any batch have upstream, the ended jobs included."""
+        ...
 
-        Raises `StaleClaim`, and writes nothing, if another process has taken the job over, the job has ended, or the
+    async def uncleaned_jobs(self, ended_after: int) -> Sequence[NativeJob]:
+        """Read the jobs that ended after a time and may have something left upstream, the oldest first."""
+        ...
+
+    async def mark_cleaned(self, job: NativeJob) -> None:
+        """Store that nothing of an ended job is left upstream, and its id there if that was found late.
+
+        Does nothing if its batch was deleted meanwhile.
+        """
+        ...
+
+    async def append_native_results(self, job: NativeJob, chunks: Mapping[int, ResultChunk]) -> None:
+        """Write results of a job together, in a chunk for the index of each shard, as `ShardStore.append_chunk` does.
+
+        Raises `StaleClaim`, and writes nothing, if another process has taken the job over, the job has ended, or a
         shard is done. The seqs belong to the job and have no results yet: the caller knows both.
         """
         ...
@@ -64,6 +93,13 @@ class NativeJobStore(Protocol):
         """Write a job in a final state, release the held shards with requests of it, and return what to enqueue.
 
         Raises `StaleClaim` if another process has taken it over. Ending it again in the same state changes nothing.
+        """
+        ...
+
+    async def count_paid_twice(self, job: NativeJob, *, paid_twice: int, spend: Spend, now: int) -> None:
+        """Store how many requests an ended job answered too late, and add them and their cost to its batch, once.
+
+        If the batch has ended, the cost counts for the month of ``now``.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from batchgate.engine.model.provider_call import Account, RemainingLimit, RequestRow, UpstreamRequest, UpstreamResponse
@@ -13,6 +13,18 @@ class Transport(Protocol):
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send a request and return the complete response; raises `NoUpstreamAnswer` if there is none."""
+        ...
+
+
+class ContentTransport(Protocol):
+    """Sends HTTP requests whose answers are content, such as audio."""
+
+    async def receive(self, request: UpstreamRequest, write: Callable[[bytes], Awaitable[None]]) -> UpstreamResponse:
+        """Send a request, pass the content of its answer on in pieces, and return the response without it.
+
+        An answer that has another status than 2xx, or is JSON, is returned with its body instead. Raises
+        `NoUpstreamAnswer` if there is no complete answer.
+        """
         ...
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from typing import Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from batchgate.engine.model.native_job import NativeJob, PlannedRow
 from batchgate.engine.model.provider_call import Account, RequestRow, RowKind, UpstreamResponse
+
+LimitName: TypeAlias = Literal["max_requests", "max_bytes"]
 
 JobOutcome: TypeAlias = Literal["running", "completed", "failed", "expired", "canceled"]
 """What the provider's word for a job's state means; a word that nobody knows means ``running`` (native-lanes 0.8)."""
@@ -21,14 +23,17 @@ class LaneLimits(Struct, frozen=True, kw_only=True):
     max_bytes: int
     """Bytes of its file or body, without an envelope."""
     max_row_bytes: int
+    min_requests: int = 1
+    group_of: Callable[[RequestRow], str] | None = None
+    """Returns what all requests of a job must have in common beside the model; None if that is nothing."""
     one_model: bool = True
     """Whether all requests of a job must name one model."""
     label: Literal["exact", "approximate"] = "exact"
     """Whether a job can be found by its token, or only by its time and size (native-lanes 4)."""
     window: int = 24 * 3600
     """Seconds within which the provider promises to end a job."""
-    discount: float = 0.5
-    """The part of the normal price that a request costs here."""
+    unpublished: frozenset[LimitName] = frozenset()
+    """The limits that the provider does not publish: they are Batchgate's own."""
 
 
 class JobFault(Struct, frozen=True, kw_only=True):
@@ -60,7 +65,7 @@ class UpstreamJob(Struct, frozen=True, kw_only=True):
     """Seconds until the provider wants to be asked again."""
 
 
-class NativeResult(Struct, frozen=True, kw_only=True):
+class NativeResult(Struct, frozen=True, kw_only=True, gc=False):
     """What a job delivered for one request."""
 
     row_id: str
@@ -68,6 +73,12 @@ class NativeResult(Struct, frozen=True, kw_only=True):
     """The answer or the error, as the live API would have sent it; None if the request did not run."""
     unfinished: Literal["expired", "canceled"] | None = None
     """Why it did not run."""
+
+
+RESULTS_AT_ONCE: Final = 128
+"""Results that a group has at most: they are read without a pause for the event loop, in a few milliseconds."""
+ResultGroups: TypeAlias = AsyncGenerator[Sequence[NativeResult], None]
+"""Results in groups of `RESULTS_AT_ONCE`, or fewer: a step of the event loop for each one would cost as much as it."""
 
 
 class ProviderBatches(Protocol):
@@ -111,7 +122,8 @@ class ProviderBatches(Protocol):
     async def find(self, account: Account, job: NativeJob) -> Sequence[UpstreamJob]:
         """Return the jobs upstream that bear the token, the oldest first.
 
-        With an approximate label: those that are not older than the create call, and have as many requests.
+        With an approximate label: those that are not older than the create call, and have as many requests as were
+        sent. One that awaits its results may show them when it is polled.
         """
         ...
 
@@ -119,8 +131,8 @@ class ProviderBatches(Protocol):
         """Return the state of a job; None if these credentials see no such job."""
         ...
 
-    def results(self, account: Account, job: NativeJob, upstream: UpstreamJob) -> AsyncIterator[NativeResult]:
-        """Yield all rows of all result files, in any order, some perhaps twice; ids may be foreign.
+    def results(self, account: Account, job: NativeJob, upstream: UpstreamJob) -> ResultGroups:
+        """Yield all rows of all result files in groups, in any order, some perhaps twice; ids may be foreign.
 
         Lines that are no results are skipped and logged. A file that is gone raises an `UpstreamError` with status 404
         after the rows of the other files; one that is cut off raises a `NoUpstreamAnswer` that is safe to retry.
@@ -134,6 +146,7 @@ class ProviderBatches(Protocol):
     async def discard(self, account: Account, job: NativeJob, upstream: UpstreamJob | None) -> None:
         """Delete the files of a job whose results are stored, or the job itself where it holds them.
 
-        Each is tried before the first error is raised; errors do not matter to the caller.
+        If the job may have lost files, they are looked for by their names, where the provider lists files and does not
+        remove them soon. Each is tried before the first error is raised; errors do not matter to the caller.
         """
         ...

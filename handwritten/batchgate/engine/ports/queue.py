@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
+from batchgate.engine.model.priority import Contenders
 from batchgate.engine.model.shard import QueuedShard
 
 
@@ -20,6 +22,10 @@ class Queue(Protocol):
 
     def enqueue(self, jobs: Sequence[QueuedShard]) -> None:
         """Enqueue the jobs of shards that the store has just created."""
+        ...
+
+    def withdraw(self, batch_keys: AbstractSet[int]) -> None:
+        """Remove the waiting jobs of paused batches; once these are resumed, `enqueue_missing` puts them back."""
         ...
 
     async def dequeue(self) -> QueuedShard:
@@ -40,6 +46,13 @@ class Queue(Protocol):
 
     async def expedite(self, batch_keys: Sequence[int]) -> None:
         """Move the jobs of these batches before all others; raises `StoreError`."""
+        ...
+
+    async def reorder(self, contenders: Contenders) -> None:
+        """Let the waiting jobs of these batches, and only these, exchange their places in their workspaces by weight.
+
+        Raises `StoreError`.
+        """
         ...
 
     def on_jobs_lost(self, callback: Callable[[], None]) -> None:

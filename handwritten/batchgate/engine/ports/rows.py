@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from batchgate.engine.model.batch import Batch, Dialect
 from batchgate.engine.model.errors import RequestError
+from batchgate.engine.model.failure import FailureKind
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.usage import Usage
 
@@ -19,6 +21,16 @@ class InputRow(Struct, frozen=True, kw_only=True):
     params: bytes
     """The raw JSON object of the request: ``params`` or ``body`` of its line."""
     model: str
+    url: str | None = None
+    """The path and query at the provider of the batch's account, for a request to a provider's own url."""
+
+
+class RowOutcome(Struct, frozen=True):
+    """How one request of a batch ended, as its result line tells."""
+
+    custom_id: str
+    failure: FailureKind | None
+    """Why it did not succeed; None if it did."""
 
 
 class RowFormat(Protocol):
@@ -57,6 +69,17 @@ class RowFormat(Protocol):
 
     def is_success(self, line: bytes) -> bool:
         """Check that a result line is that of a request that succeeded."""
+        ...
+
+    def outcome(self, line: bytes) -> RowOutcome:
+        """Read from a result line how its request ended."""
+        ...
+
+    def change_model(self, line: bytes, change: Callable[[str], str]) -> bytes:
+        """Return an input line whose request names the model that ``change`` returns for the one it names.
+
+        A request that names none stays as it is, and so does one to a provider's own url.
+        """
         ...
 
 

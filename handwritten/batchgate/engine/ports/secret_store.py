@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from batchgate.engine.model.secret import Secret
+from batchgate.engine.model.secret import Ciphertext, Secret
 
 
 class SecretStore(Protocol):
@@ -27,6 +27,13 @@ class SecretStore(Protocol):
         """Delete a secret; False if there is none of this name."""
         ...
 
+    async def list_ciphertexts(self) -> Sequence[Ciphertext]:
+        """Read everything that is encrypted with a master key: secrets, and those that sign the events of webhooks."""
+        ...
+
     async def reencrypt_secret(self, name: str, old: bytes, new: bytes) -> bool:
-        """Replace the ciphertext ``old`` by ``new``, of the same value; False if ``old`` is no longer stored."""
+        """Replace the ciphertext ``old`` by ``new``, of the same value; False if ``old`` is no longer stored.
+
+        ``name`` is that of the `Ciphertext`.
+        """
         ...

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.failure import FailureGroup
 from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk
 
 
@@ -14,11 +15,11 @@ class ShardStore(Protocol):
     """Keeps shards and chunks; every write is durable when its call returns. Raises `StoreError`."""
 
     async def unfinished_jobs(self) -> Sequence[QueuedShard]:
-        """Read the jobs of all shards that are neither done nor held."""
+        """Read the jobs of all shards that are neither done nor held, and whose batch is not paused."""
         ...
 
     async def claim_shard(self, job: QueuedShard) -> Claim | None:
-        """Claim a shard with a new epoch; None if it is done or held."""
+        """Claim a shard with a new epoch; None if it is done or held, or its batch is paused."""
         ...
 
     def mark_sent(self, claim: Claim, seq: int, *, sent: bool) -> None:
@@ -32,8 +33,14 @@ class ShardStore(Protocol):
     async def append_chunk(self, claim: Claim, chunk: ResultChunk, *, shard_done: bool) -> bool:
         """Write results, and with the last ones mark the shard done; True if the batch can now be finalized.
 
+        The counts and the failures of the batch change with them, once, however often a chunk is written.
+
         Raises `StaleClaim`, and writes nothing, if the shard has been claimed again since.
         """
+        ...
+
+    async def failures_of(self, batch_key: int) -> Sequence[FailureGroup]:
+        """Read why requests of a batch did not succeed, as far as they have results; none if it is archived."""
         ...
 
     async def release_shard(self, claim: Claim) -> None:

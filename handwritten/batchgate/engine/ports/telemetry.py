@@ -6,13 +6,16 @@ Gauges are read from `EngineState` when metrics are collected.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from batchgate.engine.model.batch import Backlog, Batch
 from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.native_job import NativeJob
+from batchgate.engine.model.price import Spend
 from batchgate.engine.model.provider_call import RequestRow
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
@@ -20,9 +23,29 @@ from batchgate.engine.model.usage import Counts
 HTTP_REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("http_request_id", default=None)
 """The id of the HTTP request that the present task serves; log records of the task include it."""
 
+LOG_ENTRIES: Final = "log_entries"
+"""The attribute of a log record that stands for several lines: its `LogEntry`s."""
+
+
+class LogEntry(Struct, frozen=True, gc=False):
+    """One line of a log record that has several; it shares the level, the logger and the action of the record."""
+
+    created: float
+    """Seconds since the epoch."""
+    message: str
+    fields: Mapping[str, object]
+
+
 SUCCEEDED: Final = "succeeded"
 ABANDONED: Final = "abandoned"
 """The outcome of a call that was interrupted by a stop, or whose answer was not used."""
+
+
+NativeCall: TypeAlias = Literal["upload", "create", "find", "poll", "cancel", "collect", "discard"]
+"""A call to a provider's batch API for a job.
+
+``collect`` reads all results, and stores them unless they come too late; ``discard`` deletes what the job left.
+"""
 
 
 class Telemetry(Protocol):
@@ -48,12 +71,32 @@ class Telemetry(Protocol):
         """Record that a call will be retried, with the kind of its error as the reason."""
         ...
 
-    def results_flushed(self, claim: Claim, chunk: ResultChunk, *, seconds: float) -> None:
-        """Record that results are durable; writing them took ``seconds``."""
+    def results_flushed(self, claim: Claim, chunk: ResultChunk, *, seconds: float, native: bool) -> None:
+        """Record that results of one lane are durable; writing them took ``seconds``."""
         ...
 
     def requests_redelivered(self, claim: Claim, number: int) -> None:
         """Record the number of requests that are sent again, because a worker ended before it stored their answers."""
+        ...
+
+    def batch_planned(self, batch: Batch, jobs: Sequence[NativeJob]) -> None:
+        """Record which requests of a batch will travel in jobs; all others run directly."""
+        ...
+
+    def native_job_running(self, batch: Batch, job: NativeJob) -> None:
+        """Record that a provider has a job."""
+        ...
+
+    def native_call_ended(self, batch: Batch, job: NativeJob, call: NativeCall, outcome: str, seconds: float) -> None:
+        """Record a call for a job: `SUCCEEDED`, `ABANDONED` or the kind of its error."""
+        ...
+
+    def native_job_ended(self, batch: Batch, job: NativeJob, *, rescued: int) -> None:
+        """Record the end of a job; ``rescued`` of its requests run directly instead."""
+        ...
+
+    def native_paid_twice(self, batch: Batch, job: NativeJob, requests: int, spend: Spend) -> None:
+        """Record requests that a job answered after others had been called in their place."""
         ...
 
     def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
@@ -79,10 +122,25 @@ class NoTelemetry:
     def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
         """Do nothing."""
 
-    def results_flushed(self, claim: Claim, chunk: ResultChunk, *, seconds: float) -> None:
+    def results_flushed(self, claim: Claim, chunk: ResultChunk, *, seconds: float, native: bool) -> None:
         """Do nothing."""
 
     def requests_redelivered(self, claim: Claim, number: int) -> None:
+        """Do nothing."""
+
+    def batch_planned(self, batch: Batch, jobs: Sequence[NativeJob]) -> None:
+        """Do nothing."""
+
+    def native_job_running(self, batch: Batch, job: NativeJob) -> None:
+        """Do nothing."""
+
+    def native_call_ended(self, batch: Batch, job: NativeJob, call: NativeCall, outcome: str, seconds: float) -> None:
+        """Do nothing."""
+
+    def native_job_ended(self, batch: Batch, job: NativeJob, *, rescued: int) -> None:
+        """Do nothing."""
+
+    def native_paid_twice(self, batch: Batch, job: NativeJob, requests: int, spend: Spend) -> None:
         """Do nothing."""
 
     def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:

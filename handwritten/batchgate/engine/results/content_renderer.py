@@ -11,9 +11,10 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from batchgate.engine.model.batch import Batch, BatchPart, Dialect
+from batchgate.engine.model.batch import Batch, Dialect
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.errors import DamagedBlob
+from batchgate.engine.model.file import BatchPart
 from batchgate.engine.model.stored_blob import StoredBlob, stored_results
 from batchgate.engine.ports.blobs import Blobs, ByteStream
 from batchgate.engine.ports.rows import LineTranslator, RowFormat

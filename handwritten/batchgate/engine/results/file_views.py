@@ -12,14 +12,13 @@ from typing import Final, get_args
 
 from msgspec import Struct
 
-from batchgate.engine.model.batch import Batch, BatchPart
+from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import DAY, MICROSECONDS
-from batchgate.engine.model.file import NewFile
+from batchgate.engine.model.file import RESULT_PURPOSE, BatchPart, NewFile
 from batchgate.engine.model.ids import new_file_id
 
 LIFETIME: Final = 30 * DAY
 """The default time for which result files are kept after the end of the batch (batch-apis 4.2)."""
-RESULT_PURPOSE: Final = "batch_output"
 PARTS: Final[tuple[BatchPart, ...]] = get_args(BatchPart)
 
 

@@ -11,10 +11,12 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from batchgate.engine.model.batch import Batch, BatchPart, Dialect
+from batchgate.engine.model.batch import Batch, Dialect
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.clock import DAY, ExpiryClock
 from batchgate.engine.model.errors import BlobError
+from batchgate.engine.model.failure import FIRST_REQUESTS, FailedRequest, FailureGroup, failed_request, unfinished_group
+from batchgate.engine.model.file import BatchPart
 from batchgate.engine.model.ids import new_id
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
@@ -55,6 +57,8 @@ class _WrittenResults(Struct, frozen=True):
     size: int
     output_size: int
     hashes: ResultHashes
+    unfinished: FailureGroup | None
+    """The requests that got their result here."""
 
     @property
     def parts(self) -> Mapping[BatchPart, tuple[int, bytes]]:
@@ -72,6 +76,10 @@ class _MergedShard(Struct, frozen=True, kw_only=True):
     succeeded: int
     errored: int
     unfinished: int
+    added: int
+    """How many of the unfinished requests had no line in a chunk."""
+    first_added: Sequence[FailedRequest]
+    """The first of these."""
 
 
 class Finalizer:
@@ -134,30 +142,35 @@ class Finalizer:
             results_size=written.size,
             results_sha256=written.hashes.whole,
             output_size=written.output_size,
+            unfinished=written.unfinished,
             files=new_result_files(batch, written.parts, now),
             now=now,
         )
 
     async def _write_shards(self, batch: Batch, writer: BlobWriter) -> _WrittenResults:
-        succeeded = errored = unfinished = size = output_size = 0
+        succeeded = errored = unfinished = added = size = output_size = 0
         status, hashes = batch.unfinished_status, ResultHashes()
+        first_added: list[FailedRequest] = []
         shards = (self._merge_shard(batch, claim, status) for claim in await self._store.list_shards(batch))
         async for shard in prefetch(shards, ahead=SHARDS_AHEAD):
             succeeded += shard.succeeded
             errored += shard.errored
             unfinished += shard.unfinished
+            added += shard.added
+            first_added += shard.first_added[: FIRST_REQUESTS - len(first_added)]
             output_size += len(shard.output)
             await _write_and_hash(shard, writer, hashes)
             hit_failpoint("finalizing_started")
             size += len(shard.lines)
         counts = Counts(total=batch.counts.total, succeeded=succeeded, errored=errored)
         counts = msgspec.structs.replace(counts, **{status: unfinished})
-        return _WrittenResults(counts, size, output_size, hashes)
+        return _WrittenResults(counts, size, output_size, hashes, unfinished_group(status, added, first_added))
 
     async def _merge_shard(self, batch: Batch, claim: Claim, status: Literal["canceled", "expired"]) -> _MergedShard:
         chunks = await self._store.read_chunks(batch.key, claim.shard.index)
         merged, successful = await asyncio.to_thread(self._merge, batch, chunks, status)
-        await self._add_unfinished(claim, merged, status)
+        added = claim.shard.requests - len(merged)
+        first_added = await self._add_unfinished(claim, merged, status) if added else ()
         lines, output, error = _joined(merged, successful)
         succeeded, errored = sum(chunk.succeeded for chunk in chunks), sum(chunk.errored for chunk in chunks)
         return _MergedShard(
@@ -167,6 +180,8 @@ class Finalizer:
             succeeded=succeeded,
             errored=errored,
             unfinished=claim.shard.requests - succeeded - errored,
+            added=added,
+            first_added=first_added,
         )
 
     def _merge(
@@ -189,14 +204,16 @@ class Finalizer:
 
     async def _add_unfinished(
         self, claim: Claim, merged: dict[int, bytes], status: Literal["canceled", "expired"]
-    ) -> None:
-        """Add lines for the requests of a shard that have none."""
-        shard, rows = claim.shard, self._rows[claim.batch.dialect]
-        missing = shard.requests - len(merged)
-        if missing:
-            for seq, line in await self._input_lines(claim, missing):
-                if seq not in merged:
-                    merged[seq] = rows.unfinished_line(rows.custom_id(line), status)
+    ) -> Sequence[FailedRequest]:
+        """Add lines for the requests of a shard that have none, and return the first of these requests."""
+        rows, first = self._rows[claim.batch.dialect], list[FailedRequest]()
+        for seq, line in await self._input_lines(claim, claim.shard.requests - len(merged)):
+            if seq not in merged:
+                custom_id = rows.custom_id(line)
+                merged[seq] = rows.unfinished_line(custom_id, status)
+                if len(first) < FIRST_REQUESTS:
+                    first.append(failed_request(seq, custom_id))
+        return first
 
     async def _input_lines(self, claim: Claim, missing: int) -> list[tuple[int, bytes]]:
         """Read the input lines of a shard; none if they are still unreadable after `INPUT_RETRY_PERIOD`."""

@@ -12,6 +12,7 @@ from batchgate.engine.model.errors import (
     LOGGABLE_ERRORS,
     BlobError,
     ClockError,
+    ConfigurationError,
     DamagedBlob,
     StoreError,
     UpstreamError,
@@ -79,6 +80,8 @@ def _code(error: Exception) -> ProblemCode:
         return "clock_in_doubt"
     if isinstance(error, DamagedBlob):
         return "damaged_blob"
+    if isinstance(error, ConfigurationError):
+        return "configuration_error"
     if isinstance(error, UpstreamError):
         return "provider_failing"
     return "storage_error" if isinstance(error, StoreError | BlobError | OSError) else "internal_error"

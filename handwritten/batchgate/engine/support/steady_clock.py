@@ -64,9 +64,9 @@ class SteadyClock:
 
     def now(self) -> int:
         """Return the current time in microseconds since the epoch."""
-        self._observe()
+        monotonic = self._observe()
         offset = self._own if self._database is None or not self._deviation else self._database
-        return self._source.monotonic() + offset.steady
+        return monotonic + offset.steady
 
     async def sleep_until(self, moment: int) -> None:
         """Sleep until a time in microseconds since the epoch."""
@@ -111,9 +111,11 @@ class SteadyClock:
         if not self._own.jump and not self._deviation:  # two clocks agree, whatever the database's was before
             self._database.believe(offset)
 
-    def _observe(self) -> None:
+    def _observe(self) -> int:
+        """Compare both clocks, and return the time of the monotonic one."""
         monotonic = self._source.monotonic()
         self._own.observe(self._source.now() - monotonic, monotonic)
+        return monotonic
 
     @property
     def _deviation(self) -> int:

@@ -70,9 +70,11 @@ class ApiKeyCache:
 
         Returns the last result while the database does not answer; raises `StoreError` if there is none.
         """
+        if self._has_keys:
+            return True
         now = self._clock.now()
-        if self._has_keys or (self._has_keys_read_at is not None and _is_fresh(self._has_keys_read_at, now)):
-            return self._has_keys
+        if self._has_keys_read_at is not None and _is_fresh(self._has_keys_read_at, now):
+            return False
         try:
             found = await self._store.has_keys()
         except StoreError as error:

@@ -55,19 +55,18 @@ class Secrets:
         return self._cipher.decrypt(name, secret.ciphertext)
 
     async def reencrypt(self) -> int:
-        """Encrypt every secret with the first master key, and return their number.
+        """Encrypt everything that is stored encrypted with the first master key, and return how much that is.
 
-        A value that is replaced meanwhile is kept. Raises `ConfigurationError`, and changes nothing, if a secret cannot
-        be decrypted.
+        A value that is replaced meanwhile is kept. Raises `ConfigurationError`, and changes nothing, if a value
+        cannot be decrypted.
         """
         if self._cipher is None:
             raise ConfigurationError("BATCHGATE_MASTER_KEY, master_key_file", "a master key")
-        cipher, secrets = self._cipher, await self._store.list_secrets()
-        values = {secret.name: cipher.decrypt(secret.name, secret.ciphertext) for secret in secrets}
-        for secret in secrets:
-            ciphertext = cipher.encrypt(secret.name, values[secret.name])
-            await self._store.reencrypt_secret(secret.name, secret.ciphertext, ciphertext)
-        return len(secrets)
+        cipher, stored = self._cipher, await self._store.list_ciphertexts()
+        values = [cipher.decrypt(each.name, each.ciphertext) for each in stored]
+        for each, value in zip(stored, values, strict=True):
+            await self._store.reencrypt_secret(each.name, each.ciphertext, cipher.encrypt(each.name, value))
+        return len(stored)
 
 
 def _check_name(name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -12,23 +11,22 @@ import msgspec
 from batchgate.engine.model.errors import NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.native_job import NativeJob, PlannedRow
 from batchgate.engine.model.provider_call import Account, RequestRow, RowKind
-from batchgate.engine.ports.provider_batches import LaneLimits, NativeResult, UpstreamJob
+from batchgate.engine.ports.provider_batches import LaneLimits, ResultGroups, UpstreamJob
 from batchgate.providers.batches.anthropic_results import MessageBatch, MessageBatchPage, read_result, upstream_job
 from batchgate.providers.batches.http_exchange import HttpCall, HttpExchange
-from batchgate.providers.batches.job_errors import upstream_id
+from batchgate.providers.batches.job_errors import if_found, upstream_id
+from batchgate.providers.batches.job_objects import creation_of
 from batchgate.providers.batches.provider_objects import read_object
 from batchgate.providers.batches.refusals import refused_field
 from batchgate.providers.batches.request_bodies import request_list
-from batchgate.providers.batches.result_reader import read_results
+from batchgate.providers.batches.result_reader import read_result_files
 from batchgate.providers.dialects.translation import to_single_line
-from batchgate.providers.handlers.anthropic import DEFAULT_VERSION, FORWARDED_HEADERS, AnthropicHandler
+from batchgate.providers.handlers.anthropic import DEFAULT_VERSION, AnthropicHandler
 
 _PATH: Final = "/v1/messages/batches"
 _VERSION: Final = "anthropic-version"
 _PAGE: Final = 1000
 _MAX_PAGES: Final = 100
-_CLOCK_DIFFERENCE: Final = 60.0
-"""Seconds by which the provider's clock may be behind ours."""
 _LIMITS: Final = LaneLimits(
     max_requests=100_000,
     max_bytes=256_000_000 - 1_000,
@@ -67,10 +65,9 @@ class AnthropicBatches:
 
         Its headers, betas among them, are those of the live call without the key. Raises `RequestError`.
         """
-        request = self._handler.encode(account, row)
-        element = msgspec.json.encode({"custom_id": identifier, "params": msgspec.Raw(request.body)})
-        headers = {name: request.headers[name] for name in (_VERSION, *FORWARDED_HEADERS) if name in request.headers}
-        return PlannedRow(row_id=identifier, line=to_single_line(element), headers=headers)
+        _ = account
+        element = msgspec.json.encode({"custom_id": identifier, "params": msgspec.Raw(self._handler.body(row))})
+        return PlannedRow(row_id=identifier, line=to_single_line(element), headers=self._handler.row_headers(row))
 
     async def upload(self, account: Account, job: NativeJob, rows: AsyncIterator[PlannedRow]) -> None:
         """Do nothing: the create call carries the requests."""
@@ -86,12 +83,12 @@ class AnthropicBatches:
         return await self._job(account, call)
 
     async def find(self, account: Account, job: NativeJob) -> Sequence[UpstreamJob]:
-        """Return the jobs upstream that were made since the create call began and have as many requests."""
-        since = (job.created_at if job.creating_at is None else job.creating_at) / 1e6 - _CLOCK_DIFFERENCE
+        """Return the jobs upstream that were made since the create call began, with as many requests as were sent."""
+        since = creation_of(job)
         found: list[MessageBatch] = []
         async for page in self._pages(account):
             recent = [batch for batch in page if batch.created is None or batch.created >= since]
-            found += [batch for batch in recent if batch.requests == job.requests]
+            found += [batch for batch in recent if batch.requests == job.sent]
             if len(recent) < len(page):
                 break  # the list begins with the newest one
         found.sort(key=lambda batch: batch.created or 0.0)
@@ -99,21 +96,13 @@ class AnthropicBatches:
 
     async def poll(self, account: Account, job: NativeJob) -> UpstreamJob | None:
         """Return the state of a job; None if these credentials see no such job."""
-        try:
-            return await self._job(account, HttpCall(url=self._url(account, job), headers=self._headers(account)))
-        except UpstreamError as error:
-            if error.status == 404:
-                return None
-            raise
+        return await if_found(self._job(account, HttpCall(url=self._url(account, job), headers=self._headers(account))))
 
-    async def results(self, account: Account, job: NativeJob, upstream: UpstreamJob) -> AsyncIterator[NativeResult]:
-        """Yield all results, in any order."""
-        for handle in upstream.results:
-            url = f"{account.base_url}{_PATH}/{quote(handle, safe='')}/results"
-            call = HttpCall(url=url, headers=self._headers(account))
-            async with aclosing(read_results(self._exchange, account, job, call, read_result)) as rows:
-                async for result in rows:
-                    yield result
+    def results(self, account: Account, job: NativeJob, upstream: UpstreamJob) -> ResultGroups:
+        """Return all results, in any order."""
+        urls = [f"{account.base_url}{_PATH}/{quote(handle, safe='')}/results" for handle in upstream.results]
+        calls = [HttpCall(url=url, headers=self._headers(account)) for url in urls]
+        return read_result_files(self._exchange, account, job, calls, read_result)
 
     async def cancel(self, account: Account, job: NativeJob) -> None:
         """Ask the provider to end a job; one that has ended, or that is asked already, is left as it is."""

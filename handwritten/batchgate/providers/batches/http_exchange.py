@@ -1,4 +1,4 @@
-"""The HTTP client of the batch APIs: JSON calls, uploads that are made while they are sent, and streamed downloads.
+"""The HTTP client of the batch APIs: JSON calls, uploads of any size, and streamed downloads.
 
 No call is retried: after a POST without an answer, its caller looks for what it made. Each call has a connection of its
 own, since a POST on a connection that the server has just closed would end without an answer too.
@@ -19,7 +19,7 @@ from yarl import URL
 from batchgate.engine.model.errors import NoUpstreamAnswer
 from batchgate.engine.model.provider_call import Account, UpstreamRequest, UpstreamResponse
 from batchgate.engine.model.redacted_repr import redacted_repr
-from batchgate.providers.batches.request_bodies import ObservedBody
+from batchgate.providers.batches.request_bodies import SpooledBody, spooled
 from batchgate.providers.batches.secret_redaction import without_secrets
 from batchgate.providers.responses.provider_errors import upstream_error
 from batchgate.providers.transport import call_errors
@@ -27,6 +27,7 @@ from batchgate.providers.transport.aiohttp_errors import to_upstream_error
 from batchgate.providers.transport.proxy_transport import TransportSettings
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
+SentBody: TypeAlias = bytes | AsyncIterator[bytes] | None
 
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 """The largest answer that is read as a whole; a page of 1,000 Message Batches has 0.5 MB."""
@@ -44,7 +45,7 @@ class HttpCall(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     """Headers with the key; they are sent to the host of ``url`` alone."""
     body: bytes | AsyncIterator[bytes] | None = None
-    """An iterator is sent while it is read, in chunks."""
+    """An iterator is read before anything is sent, into a temporary file."""
 
     def __repr__(self) -> str:
         """Return a repr without the headers, which contain the key, and without the body."""
@@ -61,6 +62,7 @@ class HttpExchange:
     def __init__(self, settings: TransportSettings | None = None) -> None:
         self._settings: Final = settings or TransportSettings()
         self._session: aiohttp.ClientSession | None = None
+        self._spooling: Final = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Open the session in the running event loop."""
@@ -79,18 +81,22 @@ class HttpExchange:
             self._session = None
 
     async def send(self, account: Account, call: HttpCall) -> UpstreamResponse:
-        """Send a call and return the complete response, whose status is 2xx."""
-        body: ObservedBody | None = None
+        """Send a call and return the complete response, whose status is 2xx; raises `BlobError` for its own disk."""
+        if call.body is None or isinstance(call.body, bytes):
+            return await self._send(account, call, call.body)
+        async with spooled(call.body, self._spooling) as body:
+            sized = structs.replace(call, headers={**call.headers, "content-length": str(body.size)})
+            return await self._send(account, sized, body)
+
+    async def _send(self, account: Account, call: HttpCall, body: bytes | SpooledBody | None) -> UpstreamResponse:
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(account.timeout) as deadline:
-                if call.body is None or isinstance(call.body, bytes):
-                    return await self._exchange(account, call, call.body)
-                loop = asyncio.get_running_loop()
-                body = ObservedBody(call.body, lambda: deadline.reschedule(loop.time() + account.timeout))
+                if isinstance(body, SpooledBody):
+                    blocks = body.blocks(lambda: deadline.reschedule(loop.time() + account.timeout))
+                    return await self._exchange(account, call, blocks)
                 return await self._exchange(account, call, body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            if body is not None and body.fault is not None:
-                raise body.fault from None
             raise to_upstream_error(error, _described(account, call)) from error
 
     async def download(self, account: Account, call: HttpCall) -> AsyncGenerator[bytes, None]:
@@ -103,7 +109,7 @@ class HttpExchange:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise to_upstream_error(error, _described(account, call)) from error
 
-    async def _exchange(self, account: Account, call: HttpCall, body: bytes | ObservedBody | None) -> UpstreamResponse:
+    async def _exchange(self, account: Account, call: HttpCall, body: SentBody) -> UpstreamResponse:
         async with self._response(account, call, body) as response:
             content, is_complete = await _read(response, MAX_ANSWER_BYTES)
             if not is_complete:
@@ -112,7 +118,7 @@ class HttpExchange:
 
     @asynccontextmanager
     async def _response(
-        self, account: Account, call: HttpCall, body: bytes | ObservedBody | None
+        self, account: Account, call: HttpCall, body: SentBody
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a call, follow the redirects of a GET, and yield a response whose status is 2xx."""
         url, headers = URL(call.url), call.headers
@@ -131,7 +137,12 @@ class HttpExchange:
         raise _refused_redirect(f"it redirects more than {_MAX_REDIRECTS} times")
 
     def _request(
-        self, account: Account, method: Method, url: URL, headers: Mapping[str, str], body: bytes | ObservedBody | None
+        self,
+        account: Account,
+        method: Method,
+        url: URL,
+        headers: Mapping[str, str],
+        body: SentBody,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         if self._session is None:
             raise RuntimeError("the exchange is not open: use it with `async with`")

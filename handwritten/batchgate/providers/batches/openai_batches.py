@@ -4,41 +4,44 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
 from typing import Final
 from urllib.parse import quote, urlencode
 
 import msgspec
+from msgspec import structs
 
-from batchgate.engine.model.errors import NoUpstreamAnswer, RequestError, UpstreamError
+from batchgate.engine.model.errors import NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.native_job import NativeJob, PlannedRow
-from batchgate.engine.model.provider_call import Account, RequestRow, RowKind
-from batchgate.engine.ports.provider_batches import LaneLimits, NativeResult, UpstreamJob
+from batchgate.engine.model.provider_call import Account, RequestRow
+from batchgate.engine.ports.provider_batches import ResultGroups, UpstreamJob
+from batchgate.providers.batches.api_calls import ApiCalls
 from batchgate.providers.batches.http_exchange import HttpCall, HttpExchange
-from batchgate.providers.batches.job_errors import passing_refusal, upstream_id
+from batchgate.providers.batches.job_errors import if_found, retrying_passing_refusals, uploaded_file, upstream_id
+from batchgate.providers.batches.job_objects import creation_of, files_of
+from batchgate.providers.batches.lost_uploads import FilePage, input_name, lost_uploads
 from batchgate.providers.batches.openai_dialects import OpenAIDialect
 from batchgate.providers.batches.openai_objects import BatchObject, BatchPage, FileObject, upstream_job
 from batchgate.providers.batches.openai_results import read_result
 from batchgate.providers.batches.provider_objects import read_object
-from batchgate.providers.batches.refusals import refused_field
 from batchgate.providers.batches.request_bodies import MultipartFile
-from batchgate.providers.batches.result_reader import read_results
-from batchgate.providers.dialects.translation import to_single_line
-from batchgate.providers.handlers.openai import PATHS, OpenAIHandler, key_headers
+from batchgate.providers.batches.row_lane import RowLane
+from batchgate.providers.handlers.openai import OpenAIHandler
 
 _JOB_LABEL: Final = "batchgate_job"
 _PAGE: Final = 100
 _MAX_PAGES: Final = 500
-_CLOCK_DIFFERENCE: Final = 60.0
-"""Seconds by which the provider's clock may be behind ours."""
+_FILES: Final = 1000
+_MAX_FILE_PAGES: Final = 100
 _FILE_WAITS: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0)
 """Seconds between the questions whether a file is processed."""
 _FILE_PROCESSED: Final = frozenset({None, "processed", "uploaded"})
 _FILE_FAILED: Final = frozenset({"error", "failed", "deleted"})
 
 
-class OpenAIBatches:
+class OpenAIBatches(RowLane):
     """Implements `ProviderBatches` for one dialect; ``handler`` is the handler of the live API."""
+
+    rows_have_url = True
 
     def __init__(
         self,
@@ -47,40 +50,18 @@ class OpenAIBatches:
         exchange: HttpExchange,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        super().__init__(handler)
+        self.name, self.limits, self.endpoints = dialect.name, dialect.limits, dialect.endpoints
         self._dialect: Final = dialect
-        self._handler: Final = handler
         self._exchange: Final = exchange
+        self._calls: Final = ApiCalls(exchange, handler.key_header)
         self._sleep: Final = sleep
 
-    @property
-    def limits(self) -> LaneLimits:
-        """What one job may have."""
-        return self._dialect.limits
-
-    def sent_kind(self, kind: RowKind) -> RowKind:
-        """Return the kind of the requests that are sent for rows of a kind; raises `RequestError` if there is none."""
-        return self._handler.sent_kind(kind)
-
-    def refusal(self, row: RequestRow) -> str | None:
-        """Return why a request cannot run natively, with the name of the field; None if it can."""
-        try:
-            kind = self._handler.sent_kind(row.kind)
-        except RequestError as error:
-            return error.message
-        if kind not in self._dialect.endpoints:
-            return f"url: the batch API of {self._dialect.name} has no {PATHS[kind]}"
-        return refused_field(self._dialect.name, row)
-
     def encode(self, account: Account, row: RequestRow, identifier: str) -> PlannedRow:
-        """Encode a request as a line; its body is that of the live call. Raises `RequestError`."""
-        request = self._handler.encode(account, row)
-        line = {
-            "custom_id": identifier,
-            "method": "POST",
-            "url": self._dialect.endpoints[self._handler.sent_kind(row.kind)],
-            "body": msgspec.Raw(request.body),
-        }
-        return PlannedRow(row_id=identifier, line=to_single_line(msgspec.json.encode(line)))
+        """Encode a request as a line, for the deployment of its model; raises `RequestError`."""
+        deployment = account.deployment(row.model).native if account.deployments else None
+        deployed = row if deployment is None else structs.replace(row, model=deployment)
+        return super().encode(account, deployed, identifier)
 
     async def upload(self, account: Account, job: NativeJob, rows: AsyncIterator[PlannedRow]) -> str:
         """Upload the rows as a file, wait until it can be used, and return its id."""
@@ -88,11 +69,8 @@ class OpenAIBatches:
         if self._dialect.file_expiry is not None:
             seconds = str(self._dialect.file_expiry)
             fields += [("expires_after[seconds]", seconds), ("expires_after[anchor]", "created_at")]
-        form = MultipartFile(fields, f"batchgate-{job.token}.jsonl", rows)
-        headers = self._headers(account) | {"content-type": form.content_type}
-        call = HttpCall(method="POST", url=self._url(account, "/files"), headers=headers, body=form.blocks())
-        response = await self._exchange.send(account, call)
-        file = read_object(account, response, FileObject, "a file")
+        form = MultipartFile(fields, input_name(job), rows)
+        file = await self._calls.upload(account, self._url(account, "/files"), form, FileObject, "a file")
         if self._dialect.pending_files:
             await self._wait_for_file(account, file)
         return file.id
@@ -100,32 +78,26 @@ class OpenAIBatches:
     async def create(self, account: Account, job: NativeJob, rows: AsyncIterator[PlannedRow]) -> UpstreamJob:
         """Create the job from the uploaded file; ``rows`` are not read."""
         _ = rows
-        if job.upstream_file is None:
-            raise RuntimeError(f"job {job.token} has no uploaded file")
         headers = self._headers(account) | {"content-type": "application/json"}
         if self._dialect.idempotent:
             headers["idempotency-key"] = job.token
         body = {
-            "input_file_id": job.upstream_file,
+            "input_file_id": uploaded_file(job),
             "endpoint": self._dialect.endpoints[job.kind],
             "completion_window": "24h",
             "metadata": {_JOB_LABEL: job.token},
         }
         url = self._url(account, "/batches")
         call = HttpCall(method="POST", url=url, headers=headers, body=msgspec.json.encode(body))
-        try:
+        with retrying_passing_refusals():
             return await self._job(account, call)
-        except UpstreamError as error:
-            if (passing := passing_refusal(error)) is not None:
-                raise passing from error
-            raise
 
     async def find(self, account: Account, job: NativeJob) -> Sequence[UpstreamJob]:
-        """Return the jobs upstream that bear the token, the oldest first."""
-        since = (job.created_at if job.creating_at is None else job.creating_at) / 1e6 - _CLOCK_DIFFERENCE
+        """Return the jobs upstream that bear the token and are not older than the create call, the oldest first."""
+        since = creation_of(job)
         found: list[BatchObject] = []
         async for page in self._pages(account):
-            found += [batch for batch in page if batch.token == job.token]
+            found += [batch for batch in page if batch.token == job.token and not _is_before(batch, since)]
             if self._dialect.newest_first and page and _is_before(page[-1], since):
                 break
         found.sort(key=lambda batch: batch.created or 0.0)
@@ -134,30 +106,12 @@ class OpenAIBatches:
     async def poll(self, account: Account, job: NativeJob) -> UpstreamJob | None:
         """Return the state of a job; None if these credentials see no such job."""
         url = self._url(account, f"/batches/{_escaped(upstream_id(job))}")
-        try:
-            return await self._job(account, HttpCall(url=url, headers=self._headers(account)))
-        except UpstreamError as error:
-            if error.status == 404:
-                return None
-            raise
+        return await if_found(self._job(account, HttpCall(url=url, headers=self._headers(account))))
 
-    async def results(self, account: Account, job: NativeJob, upstream: UpstreamJob) -> AsyncIterator[NativeResult]:
-        """Yield all rows of all result files; a file that is missing raises after the rows of the others."""
-        missing: UpstreamError | None = None
-        for handle in upstream.results:
-            call = HttpCall(
-                url=self._url(account, f"/files/{_escaped(handle)}/content"), headers=self._headers(account)
-            )
-            try:
-                async with aclosing(read_results(self._exchange, account, job, call, read_result)) as rows:
-                    async for result in rows:
-                        yield result
-            except UpstreamError as error:
-                if error.status != 404:
-                    raise
-                missing = error
-        if missing is not None:
-            raise missing
+    def results(self, account: Account, job: NativeJob, upstream: UpstreamJob) -> ResultGroups:
+        """Return all rows of all result files; a file that is missing raises after the rows of the others."""
+        urls = [self._url(account, f"/files/{_escaped(handle)}/content") for handle in upstream.results]
+        return self._calls.results(account, job, urls, read_result)
 
     async def cancel(self, account: Account, job: NativeJob) -> None:
         """Ask the provider to end a job; one that has ended, or that is asked already, is left as it is."""
@@ -171,20 +125,8 @@ class OpenAIBatches:
 
     async def discard(self, account: Account, job: NativeJob, upstream: UpstreamJob | None) -> None:
         """Delete the files of a job: each is tried, and the first error is raised at the end."""
-        files = (job.upstream_file, *(upstream.results if upstream is not None else ()))
-        first: UpstreamError | None = None
-        for file in files:
-            if file is None:
-                continue
-            call = HttpCall(
-                method="DELETE", url=self._url(account, f"/files/{_escaped(file)}"), headers=self._headers(account)
-            )
-            try:
-                await self._exchange.send(account, call)
-            except UpstreamError as error:
-                first = first or (None if error.status == 404 else error)
-        if first is not None:
-            raise first
+        for files in (files_of(job, upstream), await lost_uploads(job, self._file_pages(account))):
+            await self._calls.delete(account, [self._url(account, f"/files/{_escaped(file)}") for file in files])
 
     async def _is_ending(self, account: Account, job: NativeJob) -> bool:
         upstream = await self.poll(account, job)
@@ -196,14 +138,14 @@ class OpenAIBatches:
         return upstream_job(account, self._dialect, batch, response.headers)
 
     async def _wait_for_file(self, account: Account, file: FileObject) -> None:
-        call = HttpCall(url=self._url(account, f"/files/{_escaped(file.id)}"), headers=self._headers(account))
+        url = self._url(account, f"/files/{_escaped(file.id)}")
         for wait in _FILE_WAITS:
             if file.status in _FILE_PROCESSED:
                 return
             if file.status in _FILE_FAILED:
                 raise _unusable_file(f"is in the state {file.status!r}", retry_safe=False)
             await self._sleep(wait)
-            file = read_object(account, await self._exchange.send(account, call), FileObject, "a file")
+            file = await self._calls.get(account, url, FileObject, "a file")
         if file.status not in _FILE_PROCESSED:
             raise _unusable_file(f"is still in the state {file.status!r} after {sum(_FILE_WAITS):g} s", retry_safe=True)
 
@@ -212,8 +154,8 @@ class OpenAIBatches:
         seen: set[str] = set()
         parameters = {"limit": str(_PAGE)}
         for _ in range(_MAX_PAGES):
-            call = HttpCall(url=self._url(account, "/batches", **parameters), headers=self._headers(account))
-            page = read_object(account, await self._exchange.send(account, call), BatchPage, "a list of batches")
+            url = self._url(account, "/batches", **parameters)
+            page = await self._calls.get(account, url, BatchPage, "a list of batches")
             yield page.data
             cursor = self._next(page)
             if cursor is None:
@@ -224,6 +166,18 @@ class OpenAIBatches:
             parameters[self._dialect.pages] = cursor
         message = f"The provider's list of batches does not come to an end within {_MAX_PAGES} pages."
         raise NoUpstreamAnswer("api_error", message, status=200, retry_safe=True)
+
+    async def _file_pages(self, account: Account) -> AsyncIterator[FilePage]:
+        """Yield the pages of the list of input files, the newest first where the provider sorts them."""
+        parameters = {"purpose": "batch", "limit": str(_FILES)}
+        for _ in range(_MAX_FILE_PAGES):
+            page = await self._calls.get(
+                account, self._url(account, "/files", **parameters), FilePage, "a list of files"
+            )
+            yield page
+            if not page.has_more or not page.data or page.data[-1].id == parameters.get("after"):
+                return
+            parameters["after"] = page.data[-1].id
 
     def _next(self, page: BatchPage) -> str | None:
         if self._dialect.pages == "cursor":
@@ -240,7 +194,7 @@ class OpenAIBatches:
         return f"{base}{self._dialect.root}{path}{'?' if query else ''}{query}"
 
     def _headers(self, account: Account) -> dict[str, str]:
-        return key_headers(account, self._handler.key_header)
+        return self._calls.headers(account)
 
 
 def _is_before(batch: BatchObject, since: float) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.ports.provider_batches import LaneLimits
@@ -44,14 +44,14 @@ class OpenAIDialect(Struct, frozen=True, kw_only=True):
     """Whether a file may be pending after its upload, and can be used only when it is processed."""
 
 
-def _limits(
-    max_requests: int = 50_000, megabytes: int = 200, *, one_model: bool = True, discount: float = 0.5
-) -> LaneLimits:
+def _limits(max_requests: int = 50_000, megabytes: int = 200, *, one_model: bool = True) -> LaneLimits:
     """Make limits; no provider states a limit for one line, so it may be as large as the file."""
     size = megabytes * 1_000_000
-    return LaneLimits(
-        max_requests=max_requests, max_bytes=size, max_row_bytes=size, one_model=one_model, discount=discount
-    )
+    return LaneLimits(max_requests=max_requests, max_bytes=size, max_row_bytes=size, one_model=one_model)
+
+
+_UNPUBLISHED: Final = structs.replace(_limits(10_000, 100), unpublished=frozenset({"max_requests", "max_bytes"}))
+"""The limits for providers that publish none: less than anyone else's."""
 
 
 def _endpoints(*kinds: RowKind) -> Mapping[RowKind, str]:
@@ -94,13 +94,11 @@ OPENAI_DIALECTS: Final[Mapping[str, OpenAIDialect]] = MappingProxyType(
                 endpoints=_endpoints("chat_completions", "embeddings"),
                 limits=_limits(megabytes=1000),
             ),
-            # Nebius publishes no limits: these are less than anyone else's.
-            OpenAIDialect(name="nebius", endpoints=_endpoints("chat_completions"), limits=_limits(10_000, 100)),
-            # Perplexity publishes neither limits nor a discount.
+            OpenAIDialect(name="nebius", endpoints=_endpoints("chat_completions"), limits=_UNPUBLISHED),
             OpenAIDialect(
                 name="perplexity",
                 endpoints=_endpoints("responses"),
-                limits=_limits(10_000, 100, discount=1.0),
+                limits=_UNPUBLISHED,
                 base_suffixes=("/v1",),
                 root="/v1",
                 idempotent=True,
@@ -108,7 +106,7 @@ OPENAI_DIALECTS: Final[Mapping[str, OpenAIDialect]] = MappingProxyType(
             OpenAIDialect(
                 name="deepinfra",
                 endpoints=_endpoints("chat_completions", "embeddings", "completions"),
-                limits=_limits(discount=0.8),
+                limits=_limits(),
                 first_line=0,
             ),
         )

@@ -33,7 +33,7 @@ class _Response(Struct, frozen=True):
 class _Line(Struct, frozen=True):
     custom_id: str
     response: _Response | None = None
-    error: Raw | UnsetType = UNSET
+    error: object = None
 
 
 _LINE: Final = msgspec.json.Decoder(_Line)
@@ -43,29 +43,32 @@ def read_result(line: bytes) -> NativeResult | None:
     """Return what a line says about a request; None for a line that is no result or does not name its request."""
     try:
         read = _LINE.decode(line)
-        error: object = None if read.error is UNSET else msgspec.json.decode(read.error)
+        response = None if read.response is None else _live_response(read.response)
     except DECODING_ERRORS:
         return None
-    if read.response is not None and (_body(read.response) or not error):
-        return NativeResult(row_id=read.custom_id, response=_live_response(read.response))
-    return _without_response(read.custom_id, error)
+    if response is not None and (response.body or not read.error):
+        return NativeResult(row_id=read.custom_id, response=response)
+    return result_of_error(read.custom_id, read.error)
 
 
 def _live_response(response: _Response) -> UpstreamResponse:
     """Return a response with the status of the line; one without a status is an answer."""
-    status = _status(response.status_code)
+    status = 200 if response.status_code == 200 else _status(response.status_code) or 200
     headers = {"x-request-id": response.request_id} if isinstance(response.request_id, str) else {}
-    return UpstreamResponse(status=200 if status is None else status, headers=headers, body=_body(response))
-
-
-def _body(response: _Response) -> bytes:
-    """Return the body as JSON; empty for null and for none."""
     body = b"" if response.body is UNSET else bytes(response.body)
-    return b"" if body == b"null" else body
+    return UpstreamResponse(status=status, headers=headers, body=body if body.startswith(b"{") else _unpacked(body))
 
 
-def _without_response(row_id: str, error: object) -> NativeResult:
-    """Return the result of a request without a response: it did not run, or its error says why there is none."""
+def _unpacked(body: bytes) -> bytes:
+    """Return a body that is no object; empty for null. Mistral writes an error as JSON in a text, which is unpacked."""
+    return msgspec.json.decode(body, type=str).encode() if body[:1] == b'"' else b"" if body == b"null" else body
+
+
+def result_of_error(row_id: str, error: object) -> NativeResult:
+    """Return the result of a request without a response: it did not run, or its error says why there is none.
+
+    The error is an object or a text. Without a code it counts as one of the server.
+    """
     fields = error if isinstance(error, dict) else {"message": error if isinstance(error, str) else _NO_OUTCOME}
     code = fields.get("code")
     word = code if isinstance(code, str) else ""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
 
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
-from batchgate.engine.model.errors import RequestError, UpstreamError
-from batchgate.engine.ports.rows import InputRow
+from batchgate.engine.model.errors import ErrorKind, RequestError, UpstreamError
+from batchgate.engine.model.failure import FailureKind
+from batchgate.engine.ports.rows import InputRow, RowOutcome
 from batchgate.providers.dialects.line_separators import escape_line_separators
-from batchgate.providers.dialects.row_model import resolve_model
+from batchgate.providers.dialects.row_model import change_model, resolve_model
 from batchgate_api.anthropic import (
     CanceledResult,
     ErrorBody,
@@ -21,11 +22,6 @@ from batchgate_api.anthropic import (
 )
 
 
-class _Line(msgspec.Struct, frozen=True):
-    custom_id: str
-    params: msgspec.Raw
-
-
 class _ResultType(msgspec.Struct, frozen=True):
     type: str
 
@@ -34,8 +30,28 @@ class _ResultLine(msgspec.Struct, frozen=True):
     result: _ResultType
 
 
-_LINE: Final = msgspec.json.Decoder(_Line)
+class _ErrorKind(msgspec.Struct, frozen=True):
+    type: ErrorKind
+
+
+class _ErrorEnvelope(msgspec.Struct, frozen=True):
+    error: _ErrorKind
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    type: Literal["succeeded", "errored", "canceled", "expired"]
+    error: _ErrorEnvelope | None = None
+
+
+class _OutcomeLine(msgspec.Struct, frozen=True):
+    custom_id: str
+    result: _Outcome
+
+
+_OUTCOME_LINE: Final = msgspec.json.Decoder(_OutcomeLine)
 _BEFORE_ID: Final = len(b'{"custom_id":"')
+_BEFORE_PARAMS: Final = len(b'","params":')
+_AFTER_PARAMS: Final = len(b"}\n")
 _RESULT_LINE: Final = msgspec.json.Decoder(_ResultLine)
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -51,13 +67,9 @@ class AnthropicRows:
         return line[_BEFORE_ID : line.index(b'"', _BEFORE_ID)].decode()
 
     def read(self, line: bytes, default_model: str | None = None) -> InputRow:
-        """Parse an input line; of the params, only the model is read."""
-        try:
-            found = _LINE.decode(line)
-        except DECODING_ERRORS as error:
-            raise RequestError("invalid_request_error", str(describe_decoding_error(error))) from error
-        params, model = resolve_model(bytes(found.params), default_model)
-        return InputRow(custom_id=found.custom_id, params=params, model=model)
+        """Return the request of an input line, whose form is known as for `custom_id`; only the model is parsed."""
+        params, model = resolve_model(_params_of(line), default_model)
+        return InputRow(custom_id=self.custom_id(line), params=params, model=model)
 
     def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
         """Return the result line of a request that succeeded; of the message, only line separators are escaped."""
@@ -88,6 +100,32 @@ class AnthropicRows:
     def is_success(self, line: bytes) -> bool:
         """Return whether a result line is of a request that succeeded, without parsing the message."""
         return _RESULT_LINE.decode(line).result.type == "succeeded"
+
+    def outcome(self, line: bytes) -> RowOutcome:
+        """Return how the request of a result line ended, without parsing the message."""
+        found = _OUTCOME_LINE.decode(line)
+        return RowOutcome(found.custom_id, _failure(found.result))
+
+    def change_model(self, line: bytes, change: Callable[[str], str]) -> bytes:
+        """Return an input line with another model; see `RowFormat.change_model`."""
+        return change_model(line, _params_of(line), change)
+
+
+def _params_of(line: bytes) -> bytes:
+    """Return the params of an input line, whose form is known as for `AnthropicRows.custom_id`."""
+    return line[line.index(b'"', _BEFORE_ID) + _BEFORE_PARAMS : -_AFTER_PARAMS]
+
+
+def _failure(result: _Outcome) -> FailureKind | None:
+    if result.error is not None:
+        return result.error.error.type
+    match result.type:
+        case "succeeded":
+            return None
+        case "errored":
+            return "api_error"
+        case _:
+            return result.type
 
 
 def _encode_line(custom_id: str, result: ErroredResult | CanceledResult | ExpiredResult) -> bytes:

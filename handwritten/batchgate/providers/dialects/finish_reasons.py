@@ -1,7 +1,8 @@
 """Classes the words that servers use for how an answer ended: one table for every server and dialect.
 
-Words are compared without case, and ``FINISH_REASON_MAX_TOKENS`` or ``max-tokens`` is ``max_tokens``. A word that is
-not in the table is classed by the fragments in it, such as ``error``. A word without such a fragment is unknown.
+Words are compared without case; ``FINISH_REASON_MAX_TOKENS``, ``max-tokens`` and ``maxTokens`` are ``max_tokens``. A
+word that is not in the table is classed by the fragments in it, such as ``error``. A word without such a fragment is
+unknown.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ FINISH_WORDS: Final[dict[FinishClass, frozenset[str]]] = {
         max_new_tokens max_output_length max_tokens_reached token_limit token_limit_reached
         context context_length context_length_exceeded model_context_window_exceeded context_window_exceeded
         max_len max_context error_limit incomplete truncated pause_turn compaction continuation too_many_tool_calls
-        repetition repetition_detected
+        repetition repetition_detected maxtokens too_long out_of_tokens budget_exceeded
         """
     ),
     "tool_calls": _words(
@@ -48,7 +49,7 @@ FINISH_WORDS: Final[dict[FinishClass, frozenset[str]]] = {
         content_filter content_filtered refusal refused safety recitation blocklist prohibited_content
         spii language image_safety image_prohibited_content image_recitation model_armor sensitive
         guardrail guardrail_intervened guardrails moderation blocked flagged policy_violation
-        error_toxic
+        error_toxic escalation pup_limited_disabled
         """
     ),
     "broken_off": _words(
@@ -57,7 +58,7 @@ FINISH_WORDS: Final[dict[FinishClass, frozenset[str]]] = {
         insufficient_system_resource network_error timeout timed_out time_out server_error
         internal_error internal_server_error connection_error disconnected overloaded preempted evicted
         unavailable service_unavailable not_finished malformed_function_call malformed_response unexpected_tool_call
-        preempt
+        preempt no_image image_other
         """
     ),
     "unknown": frozenset(),
@@ -80,17 +81,21 @@ _FRAGMENTS: Final[tuple[tuple[re.Pattern[str], FinishClass], ...]] = (
 )
 """Fragments of words that are not in the table, tried in this order."""
 
+_WORD_START: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PREFIX: Final = re.compile(r"^(?:finish_?|stop_?)?reason[._:]")
 _NO_WORDS: Final = frozenset({"", "null", "none", "unspecified"})
 
 
 def normalize_finish_reason(word: str) -> str:
     """Return a word in lower case with underscores, without the name of its enum."""
-    return _PREFIX.sub("", re.sub(r"[\s\-]+", "_", word.strip()).casefold())
+    separated = re.sub(r"[\s\-]+", "_", _WORD_START.sub("_", word.strip()))
+    return _PREFIX.sub("", separated.casefold())
 
 
 def classify_finish(word: str | None) -> FinishClass:
     """Return the class of a finish reason; a server that sends none, or a word for none, has finished."""
+    if found := _CLASSES.get(word or ""):
+        return found
     normalized = normalize_finish_reason(word or "")
     if normalized in _NO_WORDS:
         return "stopped"

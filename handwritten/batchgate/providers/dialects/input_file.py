@@ -12,10 +12,10 @@ from hashlib import blake2b
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct
 
 from batchgate.engine.model.batch import InputFault
-from batchgate.engine.model.batch_endpoint import ENDPOINTS
+from batchgate.engine.model.batch_endpoint import ENDPOINTS, BatchEndpoint
 from batchgate.engine.model.decoding_errors import (
     DECODING_ERRORS,
     FIELD_REQUIRED,
@@ -23,9 +23,14 @@ from batchgate.engine.model.decoding_errors import (
     DocumentFault,
     describe_decoding_error,
     find_lone_surrogate,
+    is_utf8_error,
 )
+from batchgate.engine.model.errors import RequestError
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.text_encoding import Utf8Decoder
+from batchgate.providers.dialects.checked_body import CONTENT_FIELDS, CheckedBody
+from batchgate.providers.dialects.endpoint_urls import EndpointUrl
+from batchgate.providers.dialects.own_models import own_model
 from batchgate.providers.dialects.rules import NO_STREAM
 
 MAX_LINE_BYTES: Final = 32 * 1024 * 1024
@@ -62,42 +67,22 @@ class _CustomIdOnly(Struct, frozen=True):
     custom_id: str
 
 
-class _Body(Struct, frozen=True):
-    """The fields of a body that are checked here; the provider checks the rest."""
-
-    model: str | UnsetType = UNSET
-    stream: Raw | UnsetType = UNSET
-    messages: Raw | UnsetType = UNSET
-    input: Raw | UnsetType = UNSET
-    prompt: Raw | UnsetType = UNSET
-    conversation: Raw | UnsetType = UNSET
-    previous_response_id: Raw | UnsetType = UNSET
-
-
 class _CanonicalLine(Struct, frozen=True, forbid_unknown_fields=True):
     """A line with the checked fields of its body, to decode it in one step."""
 
     custom_id: str
     method: str
     url: str
-    body: _Body
+    body: CheckedBody
 
 
 _CANONICAL_LINE: Final = msgspec.json.Decoder(_CanonicalLine)
 _LINE: Final = msgspec.json.Decoder(_Line)
 _CUSTOM_ID_ONLY: Final = msgspec.json.Decoder(_CustomIdOnly)
-_BODY: Final = msgspec.json.Decoder(_Body)
+_BODY: Final = msgspec.json.Decoder(CheckedBody)
 _ANY: Final = msgspec.json.Decoder(Raw)
 _ENCODER: Final = msgspec.json.Encoder()
 _NULL: Final = Raw(b"null")
-
-_CONTENT: Final[Mapping[RowKind, tuple[str, ...]]] = {
-    "chat_completions": ("messages",),
-    "responses": ("input", "prompt", "conversation", "previous_response_id"),
-    "embeddings": ("input",),
-    "completions": ("prompt",),
-}
-"""The fields of which every request of a kind needs one; the first is the usual one."""
 
 
 class InputFileReader:
@@ -107,10 +92,12 @@ class InputFileReader:
     more lines, but still collects faults. It keeps only the incomplete line and the custom_ids in memory.
     """
 
-    def __init__(self, kind: RowKind, *, has_default_model: bool = False) -> None:
-        self._url = ENDPOINTS[kind]
-        self._content = _CONTENT[kind]
-        self._after_id = b',"method":"POST","url":"%s","body":' % self._url.encode()
+    def __init__(
+        self, kind: RowKind, *, endpoint: BatchEndpoint | None = None, has_default_model: bool = False
+    ) -> None:
+        self._url = EndpointUrl(endpoint or ENDPOINTS[kind])
+        self._content = CONTENT_FIELDS[kind]
+        self._after_id = _after_id(self._url.endpoint)
         self._canonical_after_id = b'"%s{' % self._after_id
         self._has_default_model = has_default_model
         self._text = Utf8Decoder()
@@ -238,7 +225,7 @@ class InputFileReader:
 
         Most lines are of this form, and this check takes half the time of `_rewritten`.
         """
-        if not (self._lf_only and line.isascii()):
+        if self._url.is_own or not (self._lf_only and line.isascii()):
             return None
         try:
             found = _CANONICAL_LINE.decode(line)
@@ -259,12 +246,16 @@ class InputFileReader:
             return None
         if not self._is_new(found.custom_id) or not self._matches_endpoint(found):
             return None
-        body = bytes(found.body)
-        if not self._is_valid_body(body) or self._faults:
+        body, other_model = self._url.body_with_model(found.url, bytes(found.body))
+        if other_model is not None:
+            message = f"The model should be that of the url, not {_shorten(other_model)!r}."
+            self._add_line_fault("mismatched_model", message, "body.model")
+        if not self._is_valid_body(body, found.url) or self._faults:
             return None
         if b"\r" in body:  # white space in JSON, but a line end for other readers
             body = body.replace(b"\r", b" ")
-        return b'{"custom_id":%s%s%s}\n' % (_ENCODER.encode(found.custom_id), self._after_id, body)
+        after_id = _after_id(found.url if self._url.is_own else self._url.endpoint)
+        return b'{"custom_id":%s%s%s}\n' % (_ENCODER.encode(found.custom_id), after_id, body)
 
     # ---------------------------------------------------------------- faults
 
@@ -302,20 +293,22 @@ class InputFileReader:
             self._add_line_fault(
                 "invalid_request", f"The method should be POST, not {_shorten(line.method)!r}.", "method"
             )
-        elif line.url != self._url:
-            message = f"The url should be {self._url}, the endpoint of the batch, not {_shorten(line.url)!r}."
+        elif not self._url.matches(line.url):
+            message = f"The url should be {self._url.endpoint}, the endpoint of the batch, not {_shorten(line.url)!r}."
             self._add_line_fault("invalid_url", message, "url")
         else:
             return True
         return False
 
-    def _is_valid_body(self, body: bytes) -> bool:
+    def _is_valid_body(self, body: bytes, url: str) -> bool:
         try:
             peek = _BODY.decode(body)
         except DECODING_ERRORS as error:
             self._add_problem(describe_decoding_error(error).with_prefix("body"))
             return False
-        if not self._has_model(peek):
+        if self._url.is_own and not self._has_own_model(url, body):
+            return False
+        if not self._url.is_own and not self._has_model(peek):
             self._add_line_fault("invalid_request", "Missing required parameter: 'body.model'.", "body.model")
         elif not self._has_content(peek):
             self._add_problem(DocumentFault(f"body.{self._content[0]}", FIELD_REQUIRED))
@@ -325,7 +318,7 @@ class InputFileReader:
             return True
         return False
 
-    def _has_model(self, body: _Body) -> bool:
+    def _has_model(self, body: CheckedBody) -> bool:
         """Return whether a request has a model, its own or the default one, and keep what its own one is."""
         if body.model is UNSET:
             self._uses_default_model = True
@@ -339,8 +332,21 @@ class InputFileReader:
                 self._prefixes.setdefault(prefix, self._line_number)
         return True
 
-    def _has_content(self, body: _Body) -> bool:
+    def _has_own_model(self, url: str, body: bytes) -> bool:
+        """Return whether a request to a provider's own url has a model, and keep it; it has no prefix of an account."""
+        try:
+            model = own_model(url, body)
+        except RequestError as error:
+            self._add_line_fault("invalid_request", f"{_shorten(error.message)}.", "body")
+            return False
+        self._models_differ = self._models_differ or self._model not in {None, model}
+        self._model = self._model or model
+        return True
+
+    def _has_content(self, body: CheckedBody) -> bool:
         """Return whether a request has one of the fields of which its kind needs one; null is none."""
+        if not self._content:
+            return True
         for name in self._content:
             value = getattr(body, name)
             if value is not UNSET and value != _NULL:
@@ -366,8 +372,13 @@ class InputFileReader:
         self._faults.append(InputFault(code=code, message=message))
 
 
+def _after_id(url: str) -> bytes:
+    """Return what follows the custom_id in a line, up to the body."""
+    return b',"method":"POST","url":%s,"body":' % _ENCODER.encode(url)
+
+
 def _json_fault(line: bytes, error: DecodingError) -> str:
-    if isinstance(error, UnicodeDecodeError):
+    if is_utf8_error(error):
         return "It is not UTF-8"
     if surrogate := find_lone_surrogate(line):
         return f"{surrogate[1]} is a lone surrogate, half of a character (byte {surrogate[0]})"

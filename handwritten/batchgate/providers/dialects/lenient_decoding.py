@@ -18,6 +18,7 @@ from msgspec import inspect as shapes
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.providers.responses.json_repair import repair_encoding, repair_json
 from batchgate_api import chat_completions as c
+from batchgate_api import converse as v
 from batchgate_api import messages as m
 from batchgate_api import responses as r
 
@@ -32,6 +33,9 @@ CONTENT: Final = frozenset(
         (c.ChatMessage, "function_call"),
         (c.ChatMessagePart, "text"),
         (c.ChatToolCall, "function"),
+        (v.ConverseAnswerBlock, "text"),
+        (v.ConverseAnswerBlock, "toolUse"),
+        (v.ConverseCalledTool, "input"),
         (m.TextBlock, "text"),
         (m.ThinkingBlock, "thinking"),
         (m.ToolUseBlock, "input"),

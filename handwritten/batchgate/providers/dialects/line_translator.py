@@ -13,10 +13,17 @@ from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.usage import Usage
 from batchgate.engine.ports.rows import RowFormat
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
+from batchgate.providers.dialects.gemini_usage import GeminiTokens
 from batchgate.providers.dialects.openai_rows import UNTRANSLATABLE, OpenAIError, OpenAIRows
 from batchgate.providers.dialects.request_lines import anthropic_request_line, openai_request_line
 from batchgate.providers.dialects.result_lines import anthropic_result_line, openai_result_line
-from batchgate.providers.responses.token_counts import UsageFields, read_count, usage_fields
+from batchgate.providers.responses.token_counts import (
+    NO_PARTS,
+    CountParts,
+    TokenCounts,
+    output_with_reasoning,
+    token_counts,
+)
 from batchgate_api.anthropic import ErrorBody
 
 MESSAGES_TRANSLATED_TO: Final[RowKind] = "chat_completions"
@@ -24,30 +31,85 @@ MESSAGES_TRANSLATED_TO: Final[RowKind] = "chat_completions"
 
 _MICROSECONDS: Final = 1_000_000
 
-_CACHE_COUNTS: Final = ("cache_creation_input_tokens", "cache_read_input_tokens")
 
-
-def _messages_usage(fields: UsageFields) -> Usage:
+def _messages_usage(counts: TokenCounts) -> Usage:
     """Return the usage of a Message, with tokens read from or written to the cache counted as input."""
-    cache = sum(read_count(fields, name) or 0 for name in _CACHE_COUNTS)
+    read, written = counts.cache_read_input_tokens or 0, counts.cache_creation_input_tokens or 0
     return Usage(
-        input_tokens=(read_count(fields, "input_tokens") or 0) + cache,
-        cached_tokens=read_count(fields, "cache_read_input_tokens") or 0,
-        output_tokens=read_count(fields, "output_tokens") or 0,
-        reasoning_tokens=read_count(fields, "thinking_tokens", within="output_tokens_details") or 0,
+        input_tokens=(counts.input_tokens or 0) + read + written,
+        cached_tokens=read,
+        cache_write_tokens=written,
+        long_cache_write_tokens=(counts.cache_creation or NO_PARTS).ephemeral_1h_input_tokens or 0,
+        output_tokens=counts.output_tokens or 0,
+        reasoning_tokens=(counts.output_tokens_details or NO_PARTS).thinking_tokens or 0,
     )
 
 
-def _openai_usage(fields: UsageFields, incoming: str, outgoing: str) -> Usage:
-    """Return the usage of an answer whose counts are ``{incoming}_tokens`` and ``{outgoing}_tokens``."""
+def _chat_usage(counts: TokenCounts) -> Usage:
+    parts = (counts.prompt_tokens_details or NO_PARTS, counts.completion_tokens_details or NO_PARTS)
+    return _openai_usage(counts.prompt_tokens or 0, counts.completion_tokens or 0, *parts, counts.total_tokens or 0)
+
+
+def _responses_usage(counts: TokenCounts) -> Usage:
+    parts = (counts.input_tokens_details or NO_PARTS, counts.output_tokens_details or NO_PARTS)
+    return _openai_usage(counts.input_tokens or 0, counts.output_tokens or 0, *parts, counts.total_tokens or 0)
+
+
+def _openai_usage(received: int, sent: int, received_parts: CountParts, sent_parts: CountParts, total: int) -> Usage:
+    reasoning = sent_parts.reasoning_tokens or 0
     return Usage(
-        input_tokens=read_count(fields, f"{incoming}_tokens") or 0,
-        cached_tokens=read_count(fields, "cached_tokens", within=f"{incoming}_tokens_details") or 0,
-        output_tokens=read_count(fields, f"{outgoing}_tokens") or 0,
-        reasoning_tokens=read_count(fields, "reasoning_tokens", within=f"{outgoing}_tokens_details") or 0,
+        input_tokens=received,
+        cached_tokens=received_parts.cached_tokens or 0,
+        cache_write_tokens=received_parts.cache_write_tokens or 0,
+        output_tokens=output_with_reasoning(received, sent, reasoning, total) if reasoning else sent,
+        reasoning_tokens=reasoning,
     )
 
 
+def _converse_usage(counts: TokenCounts) -> Usage:
+    """Return the usage of a Converse answer, whose inputTokens has no tokens of the cache."""
+    read, written = counts.cacheReadInputTokens or 0, counts.cacheWriteInputTokens or 0
+    return Usage(
+        input_tokens=(counts.inputTokens or 0) + read + written,
+        cached_tokens=read,
+        output_tokens=counts.outputTokens or 0,
+    )
+
+
+def _cohere_usage(counts: TokenCounts) -> Usage:
+    """Return the usage of an answer of Cohere, whose input has the tokens of the cache."""
+    counted = counts.all_or_billed
+    return Usage(
+        input_tokens=counted.input_tokens or 0,
+        cached_tokens=counts.cached_tokens or 0,
+        output_tokens=counted.output_tokens or 0,
+    )
+
+
+def _gemini_usage(counts: TokenCounts) -> Usage:
+    """Return the usage of an answer of Gemini, whose thoughts are not among its candidates."""
+    tokens = GeminiTokens(
+        prompt=counts.promptTokenCount or 0,
+        cached=counts.cachedContentTokenCount or 0,
+        candidates=counts.candidatesTokenCount or 0,
+        thoughts=counts.thoughtsTokenCount or 0,
+        tools=counts.toolUsePromptTokenCount or 0,
+        total=counts.totalTokenCount or 0,
+    )
+    return Usage(
+        input_tokens=tokens.input,
+        cached_tokens=tokens.cached,
+        output_tokens=tokens.output,
+        reasoning_tokens=tokens.thoughts,
+    )
+
+
+def _replicate_usage(counts: TokenCounts) -> Usage:
+    """Return the usage of a prediction; only those of language models count tokens."""
+    return Usage(input_tokens=counts.input_token_count or 0, output_tokens=counts.output_token_count or 0)
+
+
+_NO_USAGE: Final = Usage()
 _ROWS: Final[dict[Dialect, RowFormat]] = {"anthropic": AnthropicRows(), "openai": OpenAIRows()}
 
 
@@ -63,15 +125,25 @@ class DialectLineTranslator:
 
     def usage(self, kind: RowKind, answer: bytes) -> Usage | None:
         """Return the token usage of an answer, or None if it has no valid usage."""
-        fields = usage_fields(answer)
+        counts = token_counts(answer)
         match kind:
-            case "messages":
-                usage = _messages_usage(fields)
-            case "responses":
-                usage = _openai_usage(fields, "input", "output")
+            case "messages" | "invoke_model":
+                usage = _messages_usage(counts)
             case "chat_completions" | "completions" | "embeddings":
-                usage = _openai_usage(fields, "prompt", "completion")
-        return None if usage == Usage() else usage
+                usage = _chat_usage(counts)
+            case "responses":
+                usage = _responses_usage(counts)
+            case "converse":
+                usage = _converse_usage(counts)
+            case "cohere_chat" | "cohere_embed":
+                usage = _cohere_usage(counts)
+            case "generate_content" | "embed_content":
+                usage = _gemini_usage(counts)
+            case "replicate":
+                usage = _replicate_usage(counts)
+            case "speech" | "elevenlabs" | "runway":
+                return None
+        return None if usage == _NO_USAGE else usage
 
     def request_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:
         """Translate an input line to ``dialect``; a request without a model gets the default model of the batch.

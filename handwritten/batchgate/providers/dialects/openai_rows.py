@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import random
+from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
@@ -10,9 +11,14 @@ from msgspec import Raw, Struct
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import STATUSES, RequestError, Untranslatable, UpstreamError
-from batchgate.engine.ports.rows import InputRow
+from batchgate.engine.model.failure import FailureKind
+from batchgate.engine.model.own_urls import own_endpoint_of
+from batchgate.engine.model.provider_call import UpstreamResponse
+from batchgate.engine.ports.rows import InputRow, RowOutcome
 from batchgate.providers.dialects.line_separators import escape_line_separators
-from batchgate.providers.dialects.row_model import resolve_model
+from batchgate.providers.dialects.own_models import own_model
+from batchgate.providers.dialects.row_model import change_model, resolve_model
+from batchgate.providers.responses.provider_errors import upstream_error
 from batchgate_api.openai_rows import BatchLineError, BatchLineResponse, BatchOutputLine
 
 EXPIRED: Final = BatchLineError(
@@ -46,6 +52,7 @@ class OpenAIErrorBody(Struct, frozen=True):
 class _Line(Struct, frozen=True):
     custom_id: str
     body: Raw
+    url: str = ""
 
 
 class _ResponseStatus(Struct, frozen=True):
@@ -61,12 +68,25 @@ class _ResultLine(Struct, frozen=True):
     error: _ErrorCode | None = None
 
 
+class _Response(Struct, frozen=True):
+    status_code: int
+    body: Raw
+
+
+class _OutcomeLine(Struct, frozen=True):
+    custom_id: str
+    response: _Response | None
+    error: _ErrorCode | None = None
+
+
 _LINE: Final = msgspec.json.Decoder(_Line)
 _RESULT_LINE: Final = msgspec.json.Decoder(_ResultLine)
+_OUTCOME_LINE: Final = msgspec.json.Decoder(_OutcomeLine)
 _CUSTOM_ID: Final = msgspec.json.Decoder(str)
 _BEFORE_ID: Final = len(b'{"custom_id":')
 _AFTER_ID: Final = b',"method":"'
 _ENCODER: Final = msgspec.json.Encoder()
+_RANDOM: Final = random.Random()  # ids are no secrets, and a system call for each line would cost more than the line
 
 
 class OpenAIRows:
@@ -85,14 +105,17 @@ class OpenAIRows:
             found = _LINE.decode(line)
         except DECODING_ERRORS as error:
             raise RequestError("invalid_request_error", str(describe_decoding_error(error))) from error
+        if own_endpoint_of(found.url):
+            params = bytes(found.body)
+            return InputRow(custom_id=found.custom_id, params=params, model=own_model(found.url, params), url=found.url)
         params, model = resolve_model(bytes(found.body), default_model, path="body")
         return InputRow(custom_id=found.custom_id, params=params, model=model)
 
     def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
         """Return the result line of a request that succeeded; of the answer, only line separators are escaped."""
         return escape_line_separators(
-            b'{"id":"batch_req_%s","custom_id":%s,"response":{"status_code":200,"request_id":null,"body":%s},"error":null}\n'
-            % (secrets.token_hex(12).encode(), _ENCODER.encode(custom_id), message)
+            b'{"id":"%s","custom_id":%s,"response":{"status_code":200,"request_id":null,"body":%s},"error":null}\n'
+            % (_new_line_id(), _ENCODER.encode(custom_id), message)
         )
 
     def errored_line(self, custom_id: str, error: RequestError) -> bytes:
@@ -104,7 +127,9 @@ class OpenAIRows:
         if isinstance(error, UpstreamError) and not 400 <= error.status <= 599:
             return _error_line(custom_id, BatchLineError(code=_no_response_code(error), message=error.message))
         return _encode_line(
-            BatchOutputLine(id=_new_line_id(), custom_id=custom_id, response=_error_response(error), error=None)
+            BatchOutputLine(
+                id=_new_line_id().decode(), custom_id=custom_id, response=_error_response(error), error=None
+            )
         )
 
     def unfinished_line(self, custom_id: str, ending: Literal["canceled", "expired"]) -> bytes:
@@ -124,6 +149,35 @@ class OpenAIRows:
         """Return whether a result line is of a request that succeeded, parsing only the status."""
         response = _RESULT_LINE.decode(line).response
         return response is not None and response.status_code == 200
+
+    def outcome(self, line: bytes) -> RowOutcome:
+        """Return how the request of a result line ended; the kind of an error is found as for a provider's answer."""
+        found = _OUTCOME_LINE.decode(line)
+        if found.error is not None or found.response is None:
+            return RowOutcome(found.custom_id, failure_of_code(None if found.error is None else found.error.code))
+        status, body = found.response.status_code, found.response.body
+        if status == 200:
+            return RowOutcome(found.custom_id, None)
+        answer = UpstreamResponse(status=status, headers={}, body=bytes(body))
+        return RowOutcome(found.custom_id, upstream_error(answer).kind)
+
+    def change_model(self, line: bytes, change: Callable[[str], str]) -> bytes:
+        """Return an input line with another model; see `RowFormat.change_model`."""
+        found = _LINE.decode(line)
+        return line if own_endpoint_of(found.url) else change_model(line, bytes(found.body), change)
+
+
+def failure_of_code(code: str | None) -> FailureKind:
+    """Return why a request failed whose line has an error code instead of a response."""
+    match code:
+        case "batch_expired":
+            return "expired"
+        case "batch_cancelled":
+            return "canceled"
+        case "request_timeout":
+            return "timeout_error"
+        case _:
+            return "api_error"
 
 
 def _error_response(error: RequestError) -> BatchLineResponse:
@@ -150,11 +204,11 @@ def _no_response_code(error: UpstreamError) -> str:
 
 
 def _error_line(custom_id: str, error: BatchLineError) -> bytes:
-    return _encode_line(BatchOutputLine(id=_new_line_id(), custom_id=custom_id, response=None, error=error))
+    return _encode_line(BatchOutputLine(id=_new_line_id().decode(), custom_id=custom_id, response=None, error=error))
 
 
-def _new_line_id() -> str:
-    return f"batch_req_{secrets.token_hex(12)}"
+def _new_line_id() -> bytes:
+    return b"batch_req_%024x" % _RANDOM.getrandbits(96)
 
 
 def _encode_line(line: BatchOutputLine) -> bytes:

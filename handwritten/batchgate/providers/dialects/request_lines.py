@@ -15,10 +15,11 @@ from msgspec import Raw, Struct
 from batchgate.engine.model.batch_endpoint import ENDPOINTS, KINDS
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
 from batchgate.engine.model.errors import RequestError, Untranslatable
+from batchgate.engine.model.own_urls import own_endpoint_of
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.providers.dialects.row_model import resolve_model
 from batchgate.providers.dialects.server_capabilities import ALL_CHAT_COMPLETIONS, ServerCapabilities
-from batchgate.providers.dialects.translation import to_single_line, translate_request
+from batchgate.providers.dialects.translation import require_translatable, to_single_line, translate_request
 from batchgate_api.anthropic import MessageBatchRequest
 from batchgate_api.openai_rows import BatchInputLine
 
@@ -65,10 +66,21 @@ def anthropic_request_line(line: bytes, *, default_model: str | None = None) -> 
         found = _OPENAI.decode(line)
     except DECODING_ERRORS as error:
         raise _invalid_line(error) from error
+    kind = _kind_of_url(found.url)
     with _prefix_error_paths("body"):
+        require_translatable(kind, "messages")
         body, model = resolve_model(bytes(found.body), default_model)
-        params = translate_request(body, kind=KINDS[found.url], to="messages", model=model)
+        params = translate_request(body, kind=kind, to="messages", model=model)
     return to_single_line(msgspec.json.encode(_AnthropicLine(found.custom_id, Raw(params)))) + b"\n"
+
+
+def _kind_of_url(url: str) -> RowKind:
+    """Return the kind of the requests for the url of a stored line, which names an endpoint."""
+    endpoint = own_endpoint_of(url)
+    found = next((kind for path, kind in KINDS.items() if path == (endpoint or url)), None)
+    if found is None:
+        raise RequestError("invalid_request_error", f"url: {url!r} is no endpoint")
+    return found
 
 
 @contextmanager

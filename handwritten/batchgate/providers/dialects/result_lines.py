@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
-from batchgate.engine.model.errors import STATUSES, ErrorKind, RequestError, UpstreamError
+from batchgate.engine.model.errors import STATUSES, RequestError, UpstreamError
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.line_separators import escape_line_separators
@@ -23,6 +23,7 @@ from batchgate.providers.dialects.openai_rows import (
     UNTRANSLATABLE,
     OpenAIError,
     OpenAIErrorBody,
+    failure_of_code,
 )
 from batchgate.providers.dialects.translation import CONVERSATION_KINDS, AnswerContext, translate_answer
 from batchgate.providers.responses.provider_errors import ANSWER_NAMES, unexpected_body_error, upstream_error
@@ -107,16 +108,12 @@ def anthropic_result_line(line: bytes, *, kind: RowKind) -> bytes:
 
 
 def _error_line(custom_id: str, error: BatchLineError) -> bytes:
-    match error.code:
-        case "batch_expired":
-            return _ROWS.unfinished_line(custom_id, "expired")
-        case "batch_cancelled":
-            return _ROWS.unfinished_line(custom_id, "canceled")
-        case code:
-            kind: ErrorKind = "timeout_error" if code == "request_timeout" else "api_error"
-            return _ROWS.errored_line(
-                custom_id, RequestError(kind, error.message or f"The batch reported the error code {code}.")
-            )
+    match failure_of_code(error.code):
+        case "expired" | "canceled" as status:
+            return _ROWS.unfinished_line(custom_id, status)
+        case kind:
+            message = error.message or f"The batch reported the error code {error.code}."
+            return _ROWS.errored_line(custom_id, RequestError(kind, message))
 
 
 def _message(response: BatchLineResponse, custom_id: str, kind: RowKind) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from batchgate.engine.model.decoding_errors import (
     DECODING_ERRORS,
@@ -21,6 +22,7 @@ class _Peek(Struct):
 
 
 _PEEK: Final = msgspec.json.Decoder(_Peek)
+_FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 def resolve_model(params: bytes, default_model: str | None, *, path: str = "") -> tuple[bytes, str]:
@@ -37,6 +39,27 @@ def resolve_model(params: bytes, default_model: str | None, *, path: str = "") -
     if default_model is None:
         raise _invalid(DocumentFault("model", FIELD_REQUIRED), path)
     return _insert_model(params, default_model), default_model
+
+
+def change_model(line: bytes, params: bytes, change: Callable[[str], str]) -> bytes:
+    """Return a stored input line, which ends with ``params``, with the model that ``change`` returns for theirs.
+
+    The other fields stay byte for byte. A model that is no text counts as empty; params that cannot be read, or name no
+    model, stay as they are.
+    """
+    try:
+        fields = _FIELDS.decode(params)
+        if "model" not in fields:
+            return line
+        named = msgspec.json.decode(fields["model"])
+    except DECODING_ERRORS:
+        return line
+    model = named if isinstance(named, str) else ""
+    changed = change(model)
+    if changed == model:
+        return line
+    fields["model"] = Raw(msgspec.json.encode(changed))
+    return b"%s%s}\n" % (line[: -len(params) - len(b"}\n")], msgspec.json.encode(fields))
 
 
 def _insert_model(params: bytes, model: str) -> bytes:

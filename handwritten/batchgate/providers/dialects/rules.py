@@ -92,6 +92,10 @@ class RejectedFields:
             if not is_empty(value) and value not in rejected.accepted:
                 raise Untranslatable(join_path(path, wire_name(field)), rejected.reason)
 
+    def reason(self, model: type[OpenStruct], field: str) -> str:
+        """Return why a field of a model is rejected."""
+        return next(rejected.reason for name, rejected in self._fields[model] if name == field)
+
     def error(self, part: OpenStruct, path: str) -> Untranslatable:
         """Make the error for a part whose model is rejected as a whole."""
         return Untranslatable(path, self._models[type(part)])

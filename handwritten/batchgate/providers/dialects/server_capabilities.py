@@ -44,12 +44,16 @@ class ServerCapabilities(Struct, frozen=True, kw_only=True):
     tool_choice: bool = True
     parallel_tool_calls: bool = True
     strict_tools: bool = False
+    schema_format: Literal["json_schema", "json_object"] = "json_schema"
+    """The response_format that has the schema of an answer."""
     service_tiers: bool = False
     """Supports OpenAI's service_tier; other servers have one tier, for both auto and standard."""
     openai_fields: bool = False
     """Supports what only OpenAI has: role developer, custom tools, verbosity, moderation, store, prompt cache."""
     logprobs: bool = False
     """Returns log probabilities of tokens."""
+    thought_signatures: bool = False
+    """Takes the thought signatures of Gemini with its tool calls."""
     tool_ids: ToolIdRule | None = None
     """The ids of tool calls that the server accepts, if it restricts them."""
 
@@ -67,5 +71,6 @@ ALL_CHAT_COMPLETIONS: Final = ServerCapabilities(
     service_tiers=True,
     openai_fields=True,
     logprobs=True,
+    thought_signatures=True,
 )
 """Every feature of Chat Completions at any server: the intermediate step between two other dialects."""

@@ -62,6 +62,8 @@ _OTHER: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 # String should match pattern '^[a-zA-Z0-9_-]+$'; `tool_use` ids must be unique; unexpected `tool_use_id` found.
 ANTHROPIC_TOOL_IDS: Final = ToolIdRule(length=64, needs_call=True)
+# toolUseId of botocore's bedrock-runtime: 1 to 64 of [a-zA-Z0-9_.:-]; every result needs its call.
+BEDROCK_TOOL_IDS: Final = ToolIdRule(length=64, needs_call=True)
 # 'messages[2].tool_calls[0].id': string too long. Expected a string with maximum length 40.
 OPENAI_TOOL_IDS: Final = ToolIdRule(length=40, any_character=True)
 # Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.

@@ -29,31 +29,27 @@ class AnthropicHandler:
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
         """Return the call; raises `RequestError` that names an invalid or untranslatable field."""
-        return UpstreamRequest(
-            url=f"{account.base_url}/v1/messages",
-            headers=_headers(account, row),
-            body=_body(row),
-            timeout=account.timeout,
-        )
+        headers = {"content-type": "application/json", **self.row_headers(row)}
+        if account.api_key:
+            headers["x-api-key"] = account.api_key
+        url = f"{account.base_url}/v1/messages"
+        return UpstreamRequest(url=url, headers=headers, body=self.body(row), timeout=account.timeout)
+
+    def row_headers(self, row: RequestRow) -> dict[str, str]:
+        """Return the headers of the call that depend on the row: its version, and those that the caller sent."""
+        version = DEFAULT_VERSION if row.kind == "messages" else TRANSLATED_VERSION
+        headers = {"anthropic-version": row.headers.get("anthropic-version", version)}
+        for name in FORWARDED_HEADERS:
+            if name in row.headers:
+                headers[name] = row.headers[name]
+        return headers
+
+    def body(self, row: RequestRow) -> bytes:
+        """Return the body of the call; raises as `encode` does."""
+        if row.kind == "messages":
+            return unchanged_request(row)
+        return translate_request(row.params, kind=row.kind, to="messages", model=row.model)
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
         """Return the answer, of the row's kind; the Message of a Messages row stays unchanged."""
         return decode_answer(row, response, "messages", self._now())
-
-
-def _headers(account: Account, row: RequestRow) -> dict[str, str]:
-    version = DEFAULT_VERSION if row.kind == "messages" else TRANSLATED_VERSION
-    headers = {
-        "content-type": "application/json",
-        "anthropic-version": row.headers.get("anthropic-version", version),
-    }
-    if account.api_key:
-        headers["x-api-key"] = account.api_key
-    headers.update((name, row.headers[name]) for name in FORWARDED_HEADERS if name in row.headers)
-    return headers
-
-
-def _body(row: RequestRow) -> bytes:
-    if row.kind == "messages":
-        return unchanged_request(row)
-    return translate_request(row.params, kind=row.kind, to="messages", model=row.model)

@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
+from msgspec import structs
+
 from batchgate.engine.model.errors import Untranslatable
 from batchgate.engine.model.provider_call import Account, RequestRow, RowKind, UpstreamRequest, UpstreamResponse
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
 from batchgate.providers.dialects.translation import (
     CONVERSATION_KINDS,
+    EMBEDDING_KINDS,
     KIND_NAMES,
     translate_request,
 )
@@ -61,13 +64,21 @@ class OpenAIHandler:
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
         """Return the call; raises `RequestError` that names an invalid or untranslatable field."""
+        deployment = account.deployment(row.model).direct if account.deployments else None
+        deployed = row if deployment is None else structs.replace(row, model=deployment)
+        body = self.body(deployed)
+        headers = {"content-type": "application/json"} | key_headers(account, self.key_header)
+        url = account.base_url + PATHS[self.sent_kind(row.kind)]
+        return UpstreamRequest(url=url, headers=headers, body=body, timeout=account.timeout)
+
+    def body(self, row: RequestRow) -> bytes:
+        """Return the body of the call for a row whose model is the name of its deployment; raises as `encode` does."""
         if "anthropic-user-profile-id" in row.headers:
             raise Untranslatable("anthropic-user-profile-id", "only Anthropic has user profiles; leave the header out")
         kind = self.sent_kind(row.kind)
-        headers = {"content-type": "application/json"} | key_headers(account, self.key_header)
-        return UpstreamRequest(
-            url=account.base_url + PATHS[kind], headers=headers, body=self._body(row, kind), timeout=account.timeout
-        )
+        if kind == row.kind:
+            return unchanged_request(row)
+        return translate_request(row.params, kind=row.kind, to=kind, model=row.model, target=self._capabilities)
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
         """Return the answer, of the row's kind."""
@@ -79,11 +90,8 @@ class OpenAIHandler:
             return kind
         if kind in CONVERSATION_KINDS:
             return "chat_completions"
+        if kind in EMBEDDING_KINDS and "embeddings" in self._capabilities.serves:
+            return "embeddings"
         raise Untranslatable(
             "url", f"{self._capabilities.name} is not known to support {KIND_NAMES[kind]}; choose another provider"
         )
-
-    def _body(self, row: RequestRow, kind: RowKind) -> bytes:
-        if kind == row.kind:
-            return unchanged_request(row)
-        return translate_request(row.params, kind=row.kind, to=kind, model=row.model, target=self._capabilities)

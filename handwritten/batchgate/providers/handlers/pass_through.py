@@ -30,14 +30,36 @@ def unchanged_request(row: RequestRow) -> bytes:
 
     Raises `RequestError` if the body is not a JSON object with a model, or asks for a feature that no batch supports.
     """
+    peek = _checked(row)
+    model = msgspec.json.encode(row.model)
+    return row.params if bytes(peek.model) == model else msgspec.json.encode(_fields(row) | {"model": Raw(model)})
+
+
+def fields_without_model(row: RequestRow) -> dict[str, Raw]:
+    """Return the fields of a row for a provider that has the model in the URL; each value stays byte for byte.
+
+    Raises `RequestError` as `unchanged_request` does.
+    """
+    _checked(row)
+    fields = _fields(row)
+    del fields["model"]
+    return fields
+
+
+def _checked(row: RequestRow) -> _Peek:
     try:
         peek = _PEEK.decode(row.params)
-        model = msgspec.json.encode(row.model)
-        rewritten = None if bytes(peek.model) == model else _FIELDS.decode(row.params) | {"model": Raw(model)}
     except DECODING_ERRORS as error:
         raise RequestError("invalid_request_error", str(describe_decoding_error(error))) from error
     if peek.stream is not UNSET and bytes(peek.stream) == b"true":
         raise Untranslatable("stream", NO_STREAM)
     if row.kind == "messages" and peek.max_tokens is not UNSET and bytes(peek.max_tokens) == b"0":
         raise Untranslatable("max_tokens", NO_ZERO_MAX_TOKENS)
-    return row.params if rewritten is None else msgspec.json.encode(rewritten)
+    return peek
+
+
+def _fields(row: RequestRow) -> dict[str, Raw]:
+    try:
+        return _FIELDS.decode(row.params)
+    except DECODING_ERRORS as error:
+        raise RequestError("invalid_request_error", str(describe_decoding_error(error))) from error

@@ -1,7 +1,8 @@
 """Capabilities of known OpenAI-compatible servers.
 
 Types of the providers' SDKs: OpenAI (openai 3.54), Groq (groq 1.7), Mistral (mistralai), OpenRouter (openrouter 1.3),
-Fireworks (fireworks-ai 1.2), Cerebras (cerebras-cloud-sdk 1.91) and Perplexity (perplexityai 0.46). Source code: vLLM
+Fireworks (fireworks-ai 1.2), Cerebras (cerebras-cloud-sdk 1.91) and Perplexity (perplexityai 0.46). Documentation:
+Cohere (docs.cohere.com/docs/compatibility-api). Source code: vLLM
 (``vllm/entrypoints/openai/chat_completion/protocol.py``), SGLang
 (``python/sglang/srt/entrypoints/openai/protocol.py``) and Ollama (``openai/openai.go``). Features that were not found
 there, and all other servers, have the conservative defaults of `ServerCapabilities`. ``serves`` follows the servers'
@@ -129,8 +130,23 @@ PERPLEXITY: Final = ServerCapabilities(
     strict_tools=True,
 )
 
+COHERE: Final = ServerCapabilities(
+    name="cohere",
+    user_field=None,
+    stop_limit=5,
+    efforts=frozenset({"none", "high"}),
+    tool_choice=False,
+    parallel_tool_calls=False,
+    strict_tools=True,
+    schema_format="json_object",
+)
+"""Cohere's Compatibility API, for chat alone."""
+
 # "minimal" is documented, but users report that it is rejected: discuss.ai.google.dev/t/117875 and 118724.
-GEMINI: Final = ServerCapabilities(name="gemini", serves=_WITH_EMBEDDINGS, user_field=None, efforts=_FOUR_EFFORTS)
+GEMINI: Final = ServerCapabilities(
+    name="gemini", serves=_WITH_EMBEDDINGS, user_field=None, efforts=_FOUR_EFFORTS, thought_signatures=True
+)
+"""Gemini's OpenAI-compatible API."""
 
 XAI: Final = ServerCapabilities(name="xai")
 PARASAIL: Final = ServerCapabilities(name="parasail")

@@ -13,7 +13,10 @@ from typing import Final
 from batchgate.providers.registry.providers import PROVIDER_NAMES
 
 _HOSTS: Final = frozenset(
-    ["vllm", "sgl", "ollama", "groq", "openrouter", "cerebras", "fireworks", "parasail", "nebius", "huggingface"]
+    {
+        *("vllm", "sgl", "ollama", "groq", "openrouter", "cerebras", "fireworks", "parasail", "nebius", "huggingface"),
+        "replicate",
+    }
 )
 """Providers that serve the models of many organisations; the others name their own models, without a slash."""
 
@@ -39,6 +42,9 @@ _ORGANISATIONS: Final = frozenset({
 _PATHS: Final = frozenset({"accounts", "hf.co", "huggingface.co", "models", "projects", "publishers", "tunedmodels"})
 """First parts of paths that some providers use as names, such as ``models/gemini-2.5-pro``."""
 
+_ARN: Final = "arn:"
+"""The beginning of Amazon's names of resources, such as ``arn:aws:bedrock:eu-west-1:1234:inference-profile/x``."""
+
 _SIMILAR: Final = 0.8
 """The similarity to an account's name (`difflib`) from which on a prefix counts as its misspelling."""
 
@@ -51,7 +57,7 @@ def is_part_of_model_name(prefix: str, *, provider: str, accounts: Collection[st
     provider with this name: ``openai/gpt-5`` then means that account. ``accounts`` and ``providers`` are the names of
     all accounts and of their providers.
     """
-    known = prefix.lower() in _ORGANISATIONS or prefix.lower() in _PATHS
+    known = prefix.lower() in _ORGANISATIONS or prefix.lower() in _PATHS or prefix.startswith(_ARN)
     if provider not in _HOSTS:
         return known and prefix not in providers
     return known or not (prefix in PROVIDER_NAMES or _is_misspelt(prefix, tuple(accounts)))

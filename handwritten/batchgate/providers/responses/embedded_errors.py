@@ -12,7 +12,10 @@ from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 
 DEFAULT_STATUS: Final = 500
 
-_STATUS_FIELDS: Final = ("code", "status", "status_code")
+MESSAGE_FIELDS: Final = ("message", "detail", "msg", "error_message", "error_description", "title", "Message")
+"""Where the message is: most servers, FastAPI and problem+json, others; problem+json without a detail; AWS."""
+
+_STATUS_FIELDS: Final = ("code", "status", "status_code", "statusCode")
 _WORD_FIELDS: Final = ("code", "type", "status")
 
 _FASTCHAT_STATUSES: Final[Mapping[int, int]] = {40303: 404, 40304: 400, 40305: 400}
@@ -25,6 +28,7 @@ _STATUS_BY_WORD: Final[Mapping[str, int]] = {
     "contextlengthexceeded": 400,
     "failedprecondition": 400,
     "invalidargument": 400,
+    "invalidparameter": 400,
     "invalidprompt": 400,
     "invalidrequest": 400,
     "invalidvalue": 400,
@@ -77,8 +81,8 @@ The words are in lower case without ``_`` and without "error" or "exception" at 
 def embedded_status(body: bytes) -> int | None:
     """Return the status of the error in a body, from its code and type; None if the body is not an error.
 
-    An error is an object or a text in the field ``error``, or a body whose ``object`` or ``type`` is "error" and that
-    has a message or code.
+    An error is what `error_in` finds, or a body whose ``object`` or ``type`` is "error" and that has a message or code,
+    or one that has a message and states the status of an error.
     """
     error = _find_error(body)
     if error is None:
@@ -100,6 +104,23 @@ def status_of_fields(error: Mapping[str, object]) -> int | None:
     return next(_statuses(error), None)
 
 
+def error_in(document: Mapping[str, object]) -> dict[str, object] | str | None:
+    """Return the error in a body, without a second envelope: ``error``, the first of ``errors``, an object ``detail``.
+
+    The last is ElevenLabs'. None without one.
+    """
+    errors, detail = document.get("errors"), document.get("detail")
+    detail = detail if isinstance(detail, dict) and "message" in detail else None
+    for found in (document.get("error"), errors if isinstance(errors, list) else None, detail):
+        error = found[0] if isinstance(found, list) and found else found
+        if isinstance(error, str) and error.strip():
+            return error
+        if isinstance(error, dict):
+            inner = error.get("error")
+            return inner if isinstance(inner, dict) else error
+    return None
+
+
 def _find_error(body: bytes) -> Mapping[str, object] | None:
     try:
         document: object = msgspec.json.decode(body)
@@ -109,14 +130,17 @@ def _find_error(body: bytes) -> Mapping[str, object] | None:
         document = document[0]
     if not isinstance(document, dict):
         return None
-    error = document.get("error")
-    if isinstance(error, dict):
-        return error
-    if isinstance(error, str) and error.strip():
+    error = error_in(document)
+    if isinstance(error, str):
         return {"message": error}
+    if error is not None:
+        return error
     # vLLM before 0.10, and FastChat.
     named = "error" in (document.get("object"), document.get("type"))
-    return document if named and ("message" in document or "code" in document) else None
+    if named and ("message" in document or "code" in document):
+        return document
+    has_message = any(document.get(name) for name in MESSAGE_FIELDS)
+    return document if has_message and status_of_fields(document) is not None else None
 
 
 def _statuses(error: Mapping[str, object]) -> Iterator[int]:

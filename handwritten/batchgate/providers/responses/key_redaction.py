@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from batchgate.engine.model.errors import RequestError
 from batchgate.engine.model.provider_call import Account, RequestRow, UpstreamRequest, UpstreamResponse
 from batchgate.engine.ports.provider import ProviderHandler
-from batchgate.providers.responses.secret_forms import literal_forms, patterns, url_secrets
+from batchgate.providers.responses.secret_forms import key_secrets, literal_forms, patterns, url_secrets
 
 MAX_REMEMBERED_KEYS: Final = 4
 """Number of remembered keys: a call in flight may still have a key that was replaced."""
@@ -34,21 +34,28 @@ class KeyRedactingHandler:
         self._url = _forms(*url_secrets(base_url))
         self._in_answers = in_answers
         self._keys: dict[str, _SecretForms] = {}
+        self._literals = self._url.literals
+        """The literals of all forms, which are looked for in every answer."""
 
     def encode(self, account: Account, row: RequestRow) -> UpstreamRequest:
         """Return the call of the wrapped handler, and remember its key."""
-        if account.api_key and account.api_key not in self._keys:
-            self._keys[account.api_key] = _forms(account.api_key)
+        self.remember(account.api_key)
+        return self._handler.encode(account, row)
+
+    def remember(self, key: str | None) -> None:
+        """Remember a key of the account: answers of its jobs are read by a process that may have made no call."""
+        if key and key not in self._keys:
+            self._keys[key] = _forms(*key_secrets(key))
             if len(self._keys) > MAX_REMEMBERED_KEYS:
                 del self._keys[next(iter(self._keys))]
-        return self._handler.encode(account, row)
+            self._literals = tuple(literal for forms in self._forms for literal in forms.literals)
 
     def decode(self, row: RequestRow, response: UpstreamResponse) -> bytes:
         """Return the answer of the wrapped handler; decode an error again from a response without the credentials.
 
         The response is redacted, not the message: a message may have been shortened in the middle of a key.
         """
-        if self._in_answers and self._repeats_a_secret(response):
+        if self._in_answers and self._literals and self._repeats_a_secret(response):
             response = self._redact_response(response)
         try:
             return self._handler.decode(row, response)
@@ -68,8 +75,8 @@ class KeyRedactingHandler:
 
     def _repeats_a_secret(self, response: UpstreamResponse) -> bool:
         headers = "\n".join(response.headers.values()).encode(errors="surrogateescape")
-        literals = [literal for forms in self._forms for literal in forms.literals]
-        return any(literal in response.body or literal in headers for literal in literals)
+        texts = (response.body, headers) if headers else (response.body,)
+        return any(literal in text for text in texts for literal in self._literals)
 
     def _redact_response(self, response: UpstreamResponse) -> UpstreamResponse:
         headers = {name: self._redact(value) for name, value in response.headers.items()}

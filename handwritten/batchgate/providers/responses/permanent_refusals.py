@@ -22,6 +22,9 @@ _WORDS: Final = re.compile(
 )
 """Anthropic's "Please reduce the prompt length or the maximum tokens requested, or try again later" is none of them."""
 
+_PASSES: Final = re.compile(r"\bconcurrency\b|\brate must be\b|\b(?:try again|retry) (?:in|after) ~?\d", re.IGNORECASE)
+"""Words of a refusal for the number of calls or for what is left of a limit, whatever else it says of a size."""
+
 _NUMBER: Final = r"(\d{1,3}(?:[,_ ]\d{3})+|\d+(?:\.\d+)?)(k|m)?\b"
 _LIMIT: Final = re.compile(rf"\blimit(?:ed)?(?: is| of| to)?[ :=(]*{_NUMBER}", re.IGNORECASE)
 _REQUESTED: Final = re.compile(
@@ -38,9 +41,17 @@ _COUNTS_CALLS: Final = re.compile(
 _UNITS: Final = {"": 1.0, "k": 1e3, "m": 1e6}
 
 
+_USED_UP: Final = re.compile(r"\blimited to [\d,]+ (?:API )?calls ?(?:/|per|a) ?month\b", re.IGNORECASE)
+
+
+def is_used_up(message: str) -> bool:
+    """Return whether a refusal means that the calls of a month are used up, as Cohere says of its trial keys."""
+    return _USED_UP.search(message) is not None
+
+
 def is_permanent_refusal(message: str, codes: Iterable[str]) -> bool:
     """Return whether a refusal for a rate limit means that the same request will be refused each time."""
-    if _WORDS.search(message) or not _CODES.isdisjoint(codes):
+    if not _CODES.isdisjoint(codes) or (_WORDS.search(message) and not _PASSES.search(message)):
         return True
     if _COUNTS_CALLS.search(message):
         return False

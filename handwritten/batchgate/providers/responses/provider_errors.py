@@ -20,20 +20,19 @@ from batchgate.engine.model.errors import ErrorKind, NoUpstreamAnswer, UpstreamE
 from batchgate.engine.model.provider_call import RowKind, UpstreamResponse
 from batchgate.providers.responses.embedded_errors import (
     DEFAULT_STATUS,
+    MESSAGE_FIELDS,
     embedded_status,
+    error_in,
     stated_status,
     status_of_fields,
 )
-from batchgate.providers.responses.permanent_refusals import is_permanent_refusal
+from batchgate.providers.responses.permanent_refusals import is_permanent_refusal, is_used_up
 from batchgate.providers.responses.retry_waits import requested_wait
 
 MAX_MESSAGE_LENGTH: Final = 2_000
 """Maximum number of characters that are kept of a provider's message."""
 
 _MAX_EXCERPT: Final = 200
-
-_MESSAGE_FIELDS: Final = ("message", "detail", "msg", "error_message", "error_description", "title", "Message")
-"""Where the message is: most servers, FastAPI and problem+json, others; problem+json without a detail; AWS."""
 
 _KINDS: Final[Mapping[int, ErrorKind]] = {
     400: "invalid_request_error",
@@ -67,6 +66,7 @@ _KINDS_BY_CODE: Final[Mapping[str, ErrorKind]] = {
     "rate_limit_error": "rate_limit_error",
     "timeout_error": "timeout_error",
     "insufficient_quota": "billing_error",
+    "quota_exceeded": "billing_error",
     "billing_hard_limit_reached": "billing_error",
     "billing_not_active": "billing_error",
     "enforced_spend_limit_reached": "billing_error",
@@ -74,8 +74,19 @@ _KINDS_BY_CODE: Final[Mapping[str, ErrorKind]] = {
     "linked_organization_spend_limit_reached": "billing_error",
     "linked_organization_billing_unavailable": "billing_error",
     "organization_on_hold": "billing_error",
+    "API_KEY_INVALID": "authentication_error",
+    "ThrottlingException": "rate_limit_error",
+    "ServiceQuotaExceededException": "rate_limit_error",
+    "ExpiredTokenException": "authentication_error",
+    "IncompleteSignatureException": "authentication_error",
+    "InvalidSignatureException": "authentication_error",
+    "MissingAuthenticationTokenException": "authentication_error",
+    "UnrecognizedClientException": "authentication_error",
 }
-"""Types and codes that are more specific than the status. OpenAI's invalid_request_error is not: 401 has it too."""
+"""Types and codes that are more specific than the status, such as Gemini's reason for a wrong key, which is a 400.
+
+Those with ``Exception`` are Amazon's. OpenAI's invalid_request_error is not more specific: 401 has it too.
+"""
 
 _RETRY_STATUSES: Final = frozenset({408, 409, 420, 421, 423, 424, 425, 429, 449, 460, 499})
 """Statuses below 500 that pass by themselves: a timeout, a lock, a load, a connection to the wrong server."""
@@ -86,12 +97,14 @@ _OVERRIDDEN_STATUSES: Final = frozenset({400, 403, 404, 500, 502})
 _STATED_STATUSES: Final = frozenset({408, 409, 423, 425, 429, 503, 504, 529})
 _RETRY_KINDS: Final = frozenset({"overloaded_error", "rate_limit_error", "timeout_error"})
 
+_REQUEST_IDS: Final = ("request-id", "x-request-id", "x-amzn-requestid")
+
 _NO_ERROR: Final = frozenset({b"null", b"false", b"0", b"[]", b"{}", b'""'})
 """The contents of an ``error`` field, without white space, that mean there is no error."""
 
 _KEY: Final = re.compile(
     r"\b(?:sk|gsk|psk|csk|xai|pplx|fw|hf|nvapi)[-_][A-Za-z0-9_*.\-]{6,}"
-    rf"|\b{OWN_KEY_PREFIX}[\w*.\-]{{20,}}|\bAIza[\w\-]{{20,}}|\bBearer\s+\S+",
+    rf"|\b{OWN_KEY_PREFIX}[\w*.\-]{{20,}}|\bAIza[\w\-]{{20,}}|\b(?:AKIA|ASIA)[A-Z0-9]{{12,}}|\b(?:ABSK|bedrock-api-key-)[\w+/=\-]{{20,}}|\bBearer\s+\S+",
     re.IGNORECASE,
 )
 """Formats of providers' keys and our own; some providers repeat an invalid key in the message, partly masked."""
@@ -109,12 +122,15 @@ class _ErrorBody(Struct, frozen=True):
     type: str | None = None
     param: str | None = None
     code: str | int | None = None
+    rows: tuple[int, ...] = ()
 
 
 def upstream_error(response: UpstreamResponse, now: Callable[[], float] = time.time) -> UpstreamError:
     """Make the error for an error response; ``now`` returns Unix seconds."""
     body = _read_body(response)
     kind = _kind(response.status, body)
+    if kind == "rate_limit_error" and is_used_up(body.message):
+        kind = "billing_error"
     permanent = kind == "rate_limit_error" and is_permanent_refusal(body.message, body.codes)
     if permanent:
         kind = "request_too_large"
@@ -122,12 +138,13 @@ def upstream_error(response: UpstreamResponse, now: Callable[[], float] = time.t
         kind,
         body.message,
         status=response.status,
-        retry_safe=not permanent and _retry_safe(response, kind),
+        retry_safe=not permanent and _retry_safe(response, kind, body),
         retry_after=requested_wait(response.headers, body.error, body.message, now()),
-        request_id=response.headers.get("request-id") or response.headers.get("x-request-id") or body.request_id,
+        request_id=next(filter(None, map(response.headers.get, _REQUEST_IDS)), body.request_id),
         provider_type=body.type,
         provider_param=body.param,
         provider_code=body.code,
+        refused_rows=body.rows,
     )
 
 
@@ -137,6 +154,16 @@ ANSWER_NAMES: Final[Mapping[RowKind, str]] = {
     "responses": "a Response",
     "embeddings": "embeddings",
     "completions": "a completion",
+    "converse": "a Converse answer",
+    "invoke_model": "an answer of InvokeModel",
+    "cohere_chat": "an answer of Cohere's chat",
+    "cohere_embed": "embeddings of Cohere",
+    "generate_content": "an answer of generateContent",
+    "embed_content": "an answer of embedContent",
+    "speech": "speech",
+    "replicate": "a prediction of Replicate",
+    "elevenlabs": "an answer of ElevenLabs",
+    "runway": "a task of Runway",
 }
 """The names of answers to each kind of request in messages."""
 
@@ -193,7 +220,7 @@ def _kind(status: int, body: _ErrorBody) -> ErrorKind:
     return "invalid_request_error" if 400 <= status < 500 or status in _FINAL_STATUSES else "api_error"
 
 
-def _retry_safe(response: UpstreamResponse, kind: ErrorKind) -> bool:
+def _retry_safe(response: UpstreamResponse, kind: ErrorKind, body: _ErrorBody) -> bool:
     match response.headers.get("x-should-retry"):
         case "true":
             return True
@@ -201,8 +228,16 @@ def _retry_safe(response: UpstreamResponse, kind: ErrorKind) -> bool:
             return False
         case _:
             status = response.status
+            if (cause := _model_status(body)) is not None:
+                return cause >= 500
             passes = status in _RETRY_STATUSES or (status >= 500 and status not in _FINAL_STATUSES)
             return (passes or kind in _RETRY_KINDS) and kind != "billing_error"
+
+
+def _model_status(body: _ErrorBody) -> int | None:
+    """Return the status of the model behind Bedrock, which answers 424 for all of them."""
+    status = body.error.get("originalStatusCode") if isinstance(body.error, dict) else None
+    return status if isinstance(status, int) else None
 
 
 # ---------------------------------------------------------------- error body
@@ -217,24 +252,36 @@ def _read_body(response: UpstreamResponse) -> _ErrorBody:
         document = document[0]
     if not isinstance(document, dict):
         return _ErrorBody(_status_message(response, excerpt(response.body)), (), None)
-    error = _error_of(document)
+    error = error_in(document) or document
     message = _with_metadata(_message(error) or _status_message(response, excerpt(response.body)), error)
+    message = _with_issues(message, document.get("issues"))
     request_id = document.get("request_id")
+    exception = _exception(response, document)
     return _ErrorBody(
         message=redact_and_shorten(message),
-        codes=tuple(_codes(error)),
+        codes=(*_codes(error), *([exception] if exception else ())),
         request_id=request_id if isinstance(request_id, str) else None,
         error=error,
-        type=_text_field(error, "type"),
+        type=_text_field(error, "type") or exception,
         param=_text_field(error, "param"),
         code=_code(error),
+        rows=tuple(_refused_rows(document)),
     )
 
 
-def _error_of(document: dict[str, object]) -> object:
-    """Return the error in a body: the field ``error``, the first of ``errors``, or the body itself."""
+def _refused_rows(document: Mapping[str, object]) -> Iterator[int]:
+    """Yield the numbers that begin the places of errors: Mistral names the rows that it refuses so."""
     errors = document.get("errors")
-    return document.get("error") or (errors[0] if isinstance(errors, list) and errors else None) or document
+    for error in errors if isinstance(errors, list) else ():
+        place = error.get("loc") if isinstance(error, dict) else None
+        if isinstance(place, list) and place and type(place[0]) is int and place[0] >= 0:
+            yield place[0]
+
+
+def _exception(response: UpstreamResponse, document: dict[str, object]) -> str | None:
+    """Return the name of Amazon's exception: it is before a colon in a header, or after a ``#`` in the body."""
+    named = response.headers.get("x-amzn-errortype") or document.get("__type")
+    return named.partition(":")[0].rpartition("#")[2][:_MAX_EXCERPT] if isinstance(named, str) else None
 
 
 def _status_message(response: UpstreamResponse, shown: str) -> str:
@@ -249,10 +296,16 @@ def _message(error: object) -> str | None:
         return error
     if not isinstance(error, dict):
         return None
-    found = next((error[name] for name in _MESSAGE_FIELDS if error.get(name)), None)
-    if found is None or isinstance(found, str):
-        return found
-    return msgspec.json.encode(found).decode()
+    found = next((error[name] for name in MESSAGE_FIELDS if error.get(name)), None)
+    if isinstance(found, str):
+        return _with_place(found, error)
+    return None if found is None else msgspec.json.encode(found).decode()
+
+
+def _with_place(message: str, error: Mapping[str, object]) -> str:
+    """Prepend the place that Pydantic names, such as ``0.body.temperature``: Mistral says so which row it refuses."""
+    place = error.get("loc")
+    return f"{'.'.join(map(str, place))}: {message}" if isinstance(place, list) and place else message
 
 
 def _with_metadata(message: str, error: object) -> str:
@@ -264,6 +317,13 @@ def _with_metadata(message: str, error: object) -> str:
     if isinstance(provider, str) and provider and provider not in message:
         message = f"{message} ({provider[:_MAX_EXCERPT]})"
     return f"{message}: {reason}" if reason and reason not in message else message
+
+
+def _with_issues(message: str, issues: object) -> str:
+    """Append what Runway says about single fields."""
+    if not isinstance(issues, list) or not issues:
+        return message
+    return f"{message}: {msgspec.json.encode(issues).decode()}"
 
 
 def _raw_reason(raw: object) -> str | None:
@@ -288,7 +348,10 @@ def _codes(error: object) -> Iterator[str]:
     details = error.get("details")
     if isinstance(details, dict) and isinstance(details.get("error_code"), str):
         yield details["error_code"]
-    for name in ("code", "type"):
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and isinstance(detail.get("reason"), str):
+            yield detail["reason"]
+    for name in ("code", "type", "status"):
         if isinstance(code := error.get(name), str):
             yield code
 

@@ -48,6 +48,8 @@ def _waits(headers: Mapping[str, str], error: object, message: str, now: float) 
         yield from _stated(fields, now)
     if (found := _WORDS.search(message)) is not None:
         yield sum(float(number) * _UNIT_SECONDS[_short(unit)] for number, unit in _SPAN.findall(found[1]))
+    if any(_is_daily(part) for part in _parts(error)):
+        yield MAX_RETRY_AFTER
 
 
 def _parts(error: object) -> Iterator[Mapping[str, object]]:
@@ -67,6 +69,13 @@ def _stated(fields: Mapping[str, object], now: float) -> Iterator[float]:
     for name in _MILLISECOND_FIELDS:
         if (wait := _seconds(fields.get(name), now)) is not None:
             yield wait / 1000
+
+
+def _is_daily(detail: Mapping[str, object]) -> bool:
+    """Return whether a google.rpc.QuotaFailure names a quota of a day, which no wait of seconds restores."""
+    violations = detail.get("violations")
+    found = violations if isinstance(violations, list) else []
+    return any(isinstance(quota, dict) and "PerDay" in str(quota.get("quotaId")) for quota in found)
 
 
 def _seconds(value: object, now: float) -> float | None:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 MIN_SECRET_LENGTH: Final = 8
 """Minimum length of a secret that is found anywhere; a shorter one could be part of a word."""
 _BASE64_STARTS: Final = (0, 2, 3)
@@ -30,6 +32,17 @@ def literal_forms(secret: str) -> tuple[bytes, ...]:
     if len(secret) < MIN_SECRET_LENGTH:
         return ()
     return tuple(form.encode() for form in (secret, secret.encode().hex(), *_base64_cores(secret)))
+
+
+def key_secrets(key: str) -> tuple[str, ...]:
+    """Return the secrets in an account's key: the key itself, or the texts in it if it is a JSON object."""
+    if not key.lstrip().startswith("{"):
+        return (key,)
+    try:
+        fields = msgspec.json.decode(key, type=dict[str, object])
+    except msgspec.DecodeError:
+        return (key,)
+    return tuple(value for value in fields.values() if isinstance(value, str))
 
 
 def url_secrets(url: str) -> tuple[str, ...]:

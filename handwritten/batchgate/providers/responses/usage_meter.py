@@ -15,19 +15,28 @@ from msgspec import Struct
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.provider_call import RemainingLimit, UpstreamRequest, UpstreamResponse
 from batchgate.providers.responses.rate_limit_headers import remaining_limits
-from batchgate.providers.responses.token_counts import read_count, usage_fields
+from batchgate.providers.responses.token_counts import NO_COUNTS, token_counts
 
 BYTES_PER_TOKEN: Final = 4
+
+
+class _Inference(Struct):
+    maxTokens: int | None = None  # noqa: N815 - the name on the wire
+
+
+class _GenerationConfig(Struct):
+    maxOutputTokens: int | None = None  # noqa: N815 - Gemini's name
 
 
 class _OutputLimit(Struct):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     max_output_tokens: int | None = None
+    inferenceConfig: _Inference | None = None  # noqa: N815 - the name on the wire
+    generationConfig: _GenerationConfig | None = None  # noqa: N815 - Gemini's name
 
 
 _OUTPUT_LIMIT: Final = msgspec.json.Decoder(_OutputLimit)
-_PARTS: Final = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
 class UsageMeter:
@@ -42,16 +51,20 @@ class UsageMeter:
             limit = _OUTPUT_LIMIT.decode(request.body)
         except DECODING_ERRORS:
             limit = _OutputLimit()
-        answer = limit.max_tokens or limit.max_completion_tokens or limit.max_output_tokens or 0
+        gemini = limit.generationConfig.maxOutputTokens if limit.generationConfig else None
+        converse = limit.inferenceConfig.maxTokens if limit.inferenceConfig else None
+        answer = limit.max_tokens or limit.max_completion_tokens or limit.max_output_tokens or gemini or converse or 0
         return len(request.body) // BYTES_PER_TOKEN + answer
 
     def tokens_used(self, response: UpstreamResponse) -> int | None:
         """Return the token usage of an answer, cached input included."""
-        fields = usage_fields(response.body)
-        if not fields:
+        counts = token_counts(response.body)
+        if counts == NO_COUNTS:
             return None
-        total = read_count(fields, "total_tokens")
-        return total if total is not None else sum(read_count(fields, name) or 0 for name in _PARTS)
+        totals = (counts.total_tokens, counts.totalTokenCount, counts.totalTokens)
+        counted, cached = counts.all_or_billed, (counts.cache_creation_input_tokens, counts.cache_read_input_tokens)
+        parts = sum(count or 0 for count in (counted.input_tokens, counted.output_tokens, *cached))
+        return next((total for total in totals if total is not None), parts)
 
     def allowances(self, response: UpstreamResponse) -> Sequence[RemainingLimit]:
         """Read what the headers of the response state, whatever its status."""

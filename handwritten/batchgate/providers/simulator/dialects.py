@@ -50,6 +50,8 @@ class SimulatedDialect(Protocol):
     path: ClassVar[str]
     """The end of the path of calls in this dialect."""
     request_id_header: ClassVar[str]
+    sends_retry_after: ClassVar[bool]
+    """Whether a wait is in a header, and not in the error."""
 
     def read(self, body: bytes) -> ModelInput:
         """Decode a call; raises `RefusedError` if it is invalid."""
@@ -94,6 +96,7 @@ class MessagesDialect:
 
     path: ClassVar = "/messages"
     request_id_header: ClassVar = "request-id"
+    sends_retry_after: ClassVar = True
     _statuses: ClassVar[dict[ErrorKind, int]] = {
         "authentication_error": 401,
         "not_found_error": 404,

@@ -75,6 +75,7 @@ class _OpenAIDialect:
     """The shared error format."""
 
     request_id_header: ClassVar = "x-request-id"
+    sends_retry_after: ClassVar = True
     _statuses: ClassVar[Mapping[ErrorKind, tuple[int, str, str | None]]] = {
         "authentication_error": (401, "invalid_request_error", "invalid_api_key"),
         "not_found_error": (404, "invalid_request_error", None),
@@ -227,7 +228,10 @@ class CompletionsDialect(_OpenAIDialect):
 
 
 class EmbeddingsDialect(_OpenAIDialect):
-    """Embeddings: the same text has the same embedding in every call."""
+    """Embeddings: the same text has the same embedding in every call.
+
+    Mistral and vLLM give the answer an id, which OpenAI does not.
+    """
 
     path: ClassVar = "/embeddings"
 
@@ -249,7 +253,7 @@ class EmbeddingsDialect(_OpenAIDialect):
             text="",
             input_tokens=sum(1 + len(text) // CHARACTERS_PER_TOKEN for text in texts),
             max_tokens=None,
-            embeddings=tuple(_embedding(text, dimensions, in_base64=in_base64) for text in texts),
+            embeddings=tuple(embedding(text, dimensions, in_base64=in_base64) for text in texts),
         )
 
     def write(self, answer: ModelOutput) -> bytes:
@@ -257,6 +261,7 @@ class EmbeddingsDialect(_OpenAIDialect):
         model_input = answer.model_input
         return msgspec.json.encode(
             {
+                "id": f"embd-{answer.token}",
                 "object": "list",
                 "data": [
                     {"object": "embedding", "index": index, "embedding": embedding}
@@ -290,7 +295,7 @@ def _text(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _embedding(text: str, dimensions: int, *, in_base64: bool) -> Embedding:
+def embedding(text: str, dimensions: int, *, in_base64: bool) -> Embedding:
     """Derive numbers from -1 to 1 from the hash of a text."""
     integers = struct.unpack(f"<{dimensions}H", shake_128(text.encode()).digest(2 * dimensions))
     numbers = tuple(round(number / 32767.5 - 1, 6) for number in integers)

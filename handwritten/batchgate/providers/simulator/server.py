@@ -14,7 +14,9 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from batchgate.providers.simulator.access_tokens import grant
 from batchgate.providers.simulator.batches.app import SimulatedBatches, add_batch_apis
+from batchgate.providers.simulator.media.app import add_media_apis
 from batchgate.providers.simulator.simulator import SimulatedCall, Simulator, SimulatorSettings, body_key
 
 _LARGEST_BODY: Final = 64 * 1024 * 1024
@@ -41,6 +43,7 @@ def build_simulator_app(
     app = web.Application(client_max_size=_LARGEST_BODY)
     if batches is not None:
         add_batch_apis(app, batches, server.simulator)  # before the path that answers everything
+    add_media_apis(app, server.simulator().settings.require_key)
     app.add_routes(
         [
             web.post("/v1/messages", server.answer),
@@ -48,6 +51,7 @@ def build_simulator_app(
             web.post("/v1/responses", server.answer),
             web.post("/v1/embeddings", server.answer),
             web.post("/v1/completions", server.answer),
+            web.post("/token", server.grant),
             web.get("/stats", server.stats),
             web.post("/stats/reset", server.reset),
             web.put("/settings", server.replace_settings),
@@ -82,7 +86,7 @@ class _SimulatorServer:
         try:
             reply = self._simulator.reply(
                 SimulatedCall(
-                    path=request.path,
+                    path=request.rel_url.raw_path,
                     headers=request.headers,
                     body=body,
                     key=key,
@@ -97,6 +101,11 @@ class _SimulatorServer:
         response = reply.response
         self._answered[response.status] += 1
         return web.Response(status=response.status, headers=response.headers, body=response.body)
+
+    async def grant(self, request: web.Request) -> web.Response:
+        """Give an access token for an assertion, as the token endpoint of Google does."""
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        return _json(*grant(form, self._simulator.settings.require_key))
 
     async def stats(self, _request: web.Request) -> web.Response:
         """Return the statistics."""

@@ -14,11 +14,15 @@ from struct import Struct as PackedNumbers
 from typing import Annotated, Final, TypeAlias
 from urllib.parse import urlsplit
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from batchgate.engine.model.errors import NoUpstreamAnswer, RefusedError
 from batchgate.engine.model.provider_call import UpstreamRequest, UpstreamResponse
 from batchgate.engine.model.redacted_repr import redacted_repr
+from batchgate.providers.aws.credentials import read_credentials
+from batchgate.providers.simulator.access_tokens import is_service_account, is_token_of
+from batchgate.providers.simulator.bedrock_dialects import ConverseDialect, InvokeDialect, model_in_path
+from batchgate.providers.simulator.cohere_dialects import CohereChatDialect, CohereEmbedDialect
 from batchgate.providers.simulator.dialects import (
     CHARACTERS_PER_TOKEN,
     MessagesDialect,
@@ -26,12 +30,15 @@ from batchgate.providers.simulator.dialects import (
     ModelOutput,
     SimulatedDialect,
 )
+from batchgate.providers.simulator.gemini_dialects import GEMINI_DIALECTS
 from batchgate.providers.simulator.openai_dialects import (
     ChatDialect,
     CompletionsDialect,
     EmbeddingsDialect,
     ResponsesDialect,
 )
+from batchgate.providers.simulator.signatures import is_signed
+from batchgate.providers.simulator.vertex_dialects import VERTEX_DIALECTS, is_vertex
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
@@ -40,6 +47,8 @@ Seconds: TypeAlias = Annotated[float, Meta(ge=0)]
 _MESSAGES: Final = MessagesDialect()
 _OPENAI: Final = (ChatDialect(), ResponsesDialect(), EmbeddingsDialect(), CompletionsDialect())
 """Chat Completions comes before completions: its path also ends with ``/completions``."""
+_BEDROCK: Final = (ConverseDialect(), InvokeDialect())
+_COHERE: Final = (CohereChatDialect(), CohereEmbedDialect())
 
 _PADDING: Final = " and so on"
 _THREE_NUMBERS: Final = PackedNumbers(">QQQ")
@@ -63,7 +72,8 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_concurrency: Count | None = None
     """Maximum number of calls in flight; further calls get 429."""
     require_key: str | None = None
-    """The only accepted API key, as x-api-key or Bearer; if not set, any key is accepted."""
+    """The only accepted API key, as x-api-key or Bearer, or the JSON of the AWS credentials that sign the calls, or of
+    the Google service account whose access tokens are accepted; if not set, any key is accepted."""
     output_tokens: Count = 0
     """Minimum length of an answer in tokens of four characters; shorter answers are padded."""
     seed: Count = 0
@@ -78,6 +88,7 @@ class SimulatedCall(Struct, frozen=True, kw_only=True):
     """One HTTP POST to the simulated model."""
 
     path: str
+    """As it was sent: percent-encoded, without the query."""
     headers: Mapping[str, str]
     """Headers by lower-case name."""
     body: bytes
@@ -114,12 +125,14 @@ class Simulator:
         try:
             self._check_call(call, dialect, random)
             model_input = dialect.read(call.body)
+            if model := model_in_path(call.path):
+                model_input = structs.replace(model_input, model=model)
             delay = self._delay(model_input, random)
             self._raise_random_error(random)
             status, body = 200, dialect.write(self._answer(model_input, random))
         except RefusedError as refusal:
             status, body = dialect.write_error(refusal, headers[dialect.request_id_header])
-            headers |= refusal.headers
+            headers |= refusal.headers if dialect.sends_retry_after else {}
         response = UpstreamResponse(status=status, headers=headers, body=body)
         return SimulatedReply(response=response, delay=delay)
 
@@ -128,7 +141,7 @@ class Simulator:
         settings = self.settings
         if not call.path.endswith(dialect.path):
             raise RefusedError("not_found_error", f"The simulator has no {call.path}")
-        if settings.require_key is not None and _key(call.headers) != settings.require_key:
+        if settings.require_key is not None and not _has_key(call, settings.require_key):
             raise RefusedError("authentication_error", "invalid x-api-key")
         overloaded = settings.max_concurrency is not None and call.in_flight > settings.max_concurrency
         if overloaded or random.rate_limit < settings.rate_limit_rate:
@@ -211,7 +224,10 @@ class SimulatorTransport:
 
 def _dialect_for(path: str) -> SimulatedDialect:
     """Return the dialect of a path, or Messages for an unknown path."""
-    return next((dialect for dialect in _OPENAI if path.endswith(dialect.path)), _MESSAGES)
+    for google in (*VERTEX_DIALECTS, *GEMINI_DIALECTS) if is_vertex(path) else GEMINI_DIALECTS:
+        if path.endswith(google.path):
+            return google(path)
+    return next((dialect for dialect in (*_OPENAI, *_BEDROCK, *_COHERE) if path.endswith(dialect.path)), _MESSAGES)
 
 
 def body_key(body: bytes) -> bytes:
@@ -233,6 +249,13 @@ class _SeededRandom:
         self.token: Final = digest.hex()[:22]
 
 
-def _key(headers: Mapping[str, str]) -> str | None:
-    """Return the API key from x-api-key or Bearer authorization."""
-    return headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+def _has_key(call: SimulatedCall, key: str) -> bool:
+    """Return whether a call has the API key, in a header or as Bearer, or is authorized by the credentials."""
+    named = call.headers.get("x-api-key") or call.headers.get("x-goog-api-key")
+    named = named or call.headers.get("authorization", "").removeprefix("Bearer ")
+    if key == named or is_token_of(key, named):
+        return True
+    credentials = None if is_service_account(key) else read_credentials(key)
+    if credentials is None:
+        return False
+    return is_signed(credentials, method="POST", path=call.path, headers=call.headers, body=call.body)

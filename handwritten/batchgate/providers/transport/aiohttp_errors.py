@@ -11,6 +11,7 @@ import aiohttp
 from batchgate.engine.model.errors import NoUpstreamAnswer
 from batchgate.engine.model.provider_call import UpstreamRequest
 from batchgate.providers.transport import call_errors
+from batchgate.providers.transport.public_addresses import NoAllowedAddressError
 
 _REASONS: Final[dict[type[Exception], str]] = {
     aiohttp.ClientConnectorDNSError: call_errors.NAME_NOT_RESOLVED,
@@ -43,6 +44,8 @@ def _reason(error: Exception) -> str:
     match error:
         case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as refused):
             return call_errors.certificate_error(refused)
+        case aiohttp.ClientConnectorDNSError(os_error=NoAllowedAddressError()):
+            return call_errors.NO_ALLOWED_ADDRESS
     for kind, reason in _REASONS.items():
         if isinstance(error, kind):
             return reason

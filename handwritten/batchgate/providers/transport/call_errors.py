@@ -13,6 +13,7 @@ from batchgate.engine.model.errors import NoUpstreamAnswer, UpstreamUnreachable
 from batchgate.engine.model.provider_call import UpstreamRequest
 
 NAME_NOT_RESOLVED: Final = "the host name cannot be resolved"
+NO_ALLOWED_ADDRESS: Final = "the host name has no public address"
 TLS_FAILED: Final = "the TLS handshake failed"
 CLOSED_EARLY: Final = "the server closed the connection before it responded"
 ENDED_EARLY: Final = "the response ended early or cannot be decoded"

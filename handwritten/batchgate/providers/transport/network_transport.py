@@ -1,7 +1,8 @@
-"""Chooses the transport for each URL: direct, or through the proxy that the environment names."""
+"""Chooses the transport for each call: our own client, or aiohttp's for proxies, other methods and streamed answers."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -16,19 +17,22 @@ from batchgate.providers.transport.proxy_transport import AiohttpTransport, Tran
 
 
 class NetworkTransport:
-    """Sends calls with `HttpTransport`, or with `AiohttpTransport` if a trusted proxy applies."""
+    """Sends calls with `HttpTransport`, or with `AiohttpTransport` if a trusted proxy applies.
+
+    Only the POST of a request is frequent enough for `HttpTransport` to matter; other methods take `AiohttpTransport`.
+    """
 
     def __init__(self, settings: TransportSettings | None = None) -> None:
         settings = settings or TransportSettings()
         self._direct: Final = HttpTransport(settings)
-        self._proxied: Final = AiohttpTransport(settings) if settings.trust_env else None
+        self._full: Final = AiohttpTransport(settings)
+        self._trust_env: Final = settings.trust_env
         self._open: Final = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Open the transports in the running event loop."""
         await self._open.enter_async_context(self._direct)
-        if self._proxied is not None:
-            await self._open.enter_async_context(self._proxied)
+        await self._open.enter_async_context(self._full)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -40,11 +44,15 @@ class NetworkTransport:
 
         A body with a byte order mark is returned as UTF-8 without one.
         """
-        proxied = self._proxied if self._proxied is not None and _proxy_applies(request.url) else None
-        response = await (proxied or self._direct).send(request)
+        is_simple = request.method == "POST" and not (self._trust_env and _proxy_applies(request.url))
+        response = await (self._direct if is_simple else self._full).send(request)
         if begins_with_mark(response.body):
             return replace(response, body=to_utf8(response.body, errors="replace"))
         return response
+
+    async def receive(self, request: UpstreamRequest, write: Callable[[bytes], Awaitable[None]]) -> UpstreamResponse:
+        """Send a call, and pass the content of its answer on as it arrives; see `ContentTransport`."""
+        return await self._full.receive(request, write)
 
 
 def _proxy_applies(url: str) -> bool:

@@ -26,10 +26,25 @@ Row: TypeAlias = dict[str, Any]
 Params: TypeAlias = Mapping[str, object]
 Connection: TypeAlias = AsyncConnection[Row]
 
+_FILES: Final = (
+    "queries",
+    "migrate",
+    "cluster",
+    "tenants",
+    "scrub",
+    "native_jobs",
+    "tasks",
+    "failures",
+    "batch_search",
+    "retries",
+    "steering",
+    "webhooks",
+    "events",
+)
 QUERIES: Final = {
     name: text.encode()
-    for file in ("queries.sql", "migrate.sql", "cluster.sql", "tenants.sql", "scrub.sql", "native_jobs.sql")
-    for name, text in load_queries("batchgate.store.postgres", file).items()
+    for file in _FILES
+    for name, text in load_queries("batchgate.store.postgres", f"{file}.sql").items()
 }
 MAX_CONNECTIONS: Final = 10
 """Maximum connections that the store of one process opens."""
@@ -43,8 +58,9 @@ ROWS_AT_ONCE: Final = 500
 RETRY_DELAY: Final = 0.02  # seconds between two attempts, on average
 
 
-def is_storable(*texts: str) -> bool:
-    """Return True if texts can be stored: PostgreSQL text contains neither NUL nor lone surrogates."""
+def is_storable(*values: object) -> bool:
+    """Return True if all texts of these values can be stored: PostgreSQL's have neither NUL nor lone surrogates."""
+    texts = (value for value in values if isinstance(value, str))
     return not any("\0" in text or any("\ud800" <= character <= "\udfff" for character in text) for text in texts)
 
 
@@ -113,6 +129,14 @@ class PostgresPool:
         """Run one statement that only reads, and return its first row."""
         rows = await self.fetch_all(query, params)
         return rows[0] if rows else None
+
+    async def find_all(self, query: str, params: Params) -> list[Row]:
+        """Run one statement that only reads; texts that PostgreSQL cannot store match no row."""
+        return await self.fetch_all(query, params) if is_storable(*params.values()) else []
+
+    async def find_one(self, query: str, params: Params) -> Row | None:
+        """Return the first row of `find_all`."""
+        return next(iter(await self.find_all(query, params)), None)
 
     async def fetch_long(self, query: str, params: Params, convert: Callable[[Row], T]) -> list[T]:
         """Run one statement that only reads, and convert its rows: `ROWS_AT_ONCE` in a round of the event loop."""

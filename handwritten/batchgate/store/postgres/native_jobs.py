@@ -6,15 +6,20 @@ its batch is locked. A change of a job alone, and `take_jobs`, lock nothing else
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.native_job import ACTIVE_STATES, NativeJob
+from batchgate.engine.model.price import Spend
 from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.store.native_records import (
     can_hold,
     closed_shard,
     finished_seqs,
+    lanes_from_row,
+    lanes_row,
+    late_answers_row,
     native_job_from_row,
     native_job_row,
     shards_of_job,
@@ -22,9 +27,10 @@ from batchgate.store.native_records import (
     withheld_seqs,
 )
 from batchgate.store.postgres.connection import Params, PostgresPool, Row, Transaction
+from batchgate.store.postgres.quotas import add_spend
 from batchgate.store.postgres.sent_marks import SentMarks
 from batchgate.store.postgres.transactions import store_results
-from batchgate.store.records import shard_job, unpack_seqs
+from batchgate.store.records import batch_from_row, shard_job, unpack_seqs
 
 
 class PostgresNativeJobs:
@@ -39,12 +45,20 @@ class PostgresNativeJobs:
         return [row["key"] for row in await self._pool.fetch_all("unplanned_batches", {})]
 
     async def save_plan(
-        self, batch_key: int, jobs: Sequence[NativeJob], direct_shards: Sequence[int]
+        self,
+        batch_key: int,
+        jobs: Sequence[NativeJob],
+        direct_shards: Sequence[int],
+        lanes: Sequence[LanePart] = (),
     ) -> Sequence[QueuedShard]:
-        """Store the jobs of a batch, and release shards; does nothing if the batch has its plan."""
+        """Store the jobs and lanes of a batch, and release shards; does nothing if the batch has its plan."""
         return await self._pool.write(
-            lambda transaction: _save_plan(transaction, batch_key, jobs, direct_shards), repeatable=True
+            lambda transaction: _save_plan(transaction, batch_key, jobs, direct_shards, lanes), repeatable=True
         )
+
+    async def lanes_of(self, batch_key: int) -> Sequence[LanePart]:
+        """Read which lanes the plan of a batch has chosen for its requests."""
+        return lanes_from_row(await self._pool.fetch_one("lanes_of_batch", {"batch_key": batch_key}))
 
     async def take_jobs(self, *, new_only: bool = False) -> Sequence[NativeJob]:
         """Read all active jobs, or the new ones, with a new epoch each."""
@@ -62,13 +76,35 @@ class PostgresNativeJobs:
         rows = await self._pool.fetch_all("native_jobs_of_batch", {"batch_key": batch_key})
         return [native_job_from_row(row) for row in rows]
 
+    async def active_jobs(self, batch_keys: Collection[int]) -> Sequence[NativeJob]:
+        """Read the active jobs of some batches."""
+        rows = await self._pool.fetch_all("active_jobs_of_batches", {"batch_keys": list(batch_keys)})
+        return [native_job_from_row(row) for row in rows]
+
     async def save_job(self, job: NativeJob) -> None:
         """Write the changed fields of an active job."""
         await self._pool.write(lambda transaction: _save_job(transaction, job), repeatable=True)
 
-    async def append_native_results(self, job: NativeJob, shard: int, chunk: ResultChunk) -> None:
-        """Write results of a job that belong to one shard."""
-        await self._pool.write(lambda transaction: _append_results(transaction, job, shard, chunk), repeatable=True)
+    async def known_upstream_ids(self, ids: Collection[str]) -> frozenset[str]:
+        """Return those of the ids that jobs of any batch have upstream."""
+        rows = await self._pool.fetch_all("known_upstream_ids", {"ids": list(ids)})
+        return frozenset(row["upstream_id"] for row in rows)
+
+    async def uncleaned_jobs(self, ended_after: int) -> Sequence[NativeJob]:
+        """Read the jobs that ended after a time and may have something left upstream."""
+        rows = await self._pool.fetch_all("uncleaned_native_jobs", {"ended_after": ended_after})
+        return [native_job_from_row(row) for row in rows]
+
+    async def mark_cleaned(self, job: NativeJob) -> None:
+        """Store that nothing of an ended job is left upstream."""
+        params: Params = {"key": job.key, "upstream_id": job.upstream_id}
+        await self._pool.write(
+            lambda transaction: transaction.execute("mark_native_job_cleaned", params), repeatable=True
+        )
+
+    async def append_native_results(self, job: NativeJob, chunks: Mapping[int, ResultChunk]) -> None:
+        """Write results of a job together, in a chunk for each shard."""
+        await self._pool.write(lambda transaction: _append_results(transaction, job, chunks), repeatable=True)
 
     async def finished_of(self, job: NativeJob) -> frozenset[int]:
         """Read the seqs that have durable results, of the shards from the first to the last request of a job."""
@@ -78,6 +114,11 @@ class PostgresNativeJobs:
     async def end_job(self, job: NativeJob) -> Sequence[QueuedShard]:
         """Write a job in a final state, and release the held shards with requests of it."""
         return await self._pool.write(lambda transaction: _end_job(transaction, job), repeatable=True)
+
+    async def count_paid_twice(self, job: NativeJob, *, paid_twice: int, spend: Spend, now: int) -> None:
+        """Store how many requests an ended job answered too late, and add them to its batch."""
+        params = late_answers_row(job, paid_twice, spend)
+        await self._pool.write(lambda transaction: _count_paid_twice(transaction, params, now), repeatable=True)
 
     async def hold_shard(self, claim: Claim) -> bool:
         """Release a claim, and hold the shard if the end of a job will release it."""
@@ -91,7 +132,11 @@ def _seqs_of_chunk(row: Row) -> tuple[int, ...]:
 
 
 async def _save_plan(
-    transaction: Transaction, batch_key: int, jobs: Sequence[NativeJob], direct_shards: Sequence[int]
+    transaction: Transaction,
+    batch_key: int,
+    jobs: Sequence[NativeJob],
+    direct_shards: Sequence[int],
+    lanes: Sequence[LanePart],
 ) -> Sequence[QueuedShard]:
     batch = await transaction.fetch_one("end_planning", {"batch_key": batch_key})
     if batch is None:
@@ -99,6 +144,8 @@ async def _save_plan(
     planned = jobs if batch["status"] == "in_progress" else ()
     for job in planned:
         await transaction.execute("insert_native_job", native_job_row(job))
+    if lanes and batch["status"] == "in_progress":
+        await transaction.execute("insert_lanes", lanes_row(batch_key, lanes))
     held = {row["shard"] for row in await transaction.fetch_all("held_shards", {"batch_key": batch_key})}
     return await _release_shards(transaction, batch_key, held.intersection(direct_shards) if planned else held)
 
@@ -118,16 +165,21 @@ async def _save_job(transaction: Transaction, job: NativeJob) -> None:
         raise stale_job(job)
 
 
-async def _append_results(transaction: Transaction, job: NativeJob, shard: int, chunk: ResultChunk) -> None:
-    params: Params = native_job_row(job) | {"shard": shard}
-    await transaction.execute("lock_batch_by_key", params)
+async def _append_results(transaction: Transaction, job: NativeJob, chunks: Mapping[int, ResultChunk]) -> None:
+    params = native_job_row(job)
+    locking = await transaction.execute("lock_batch_by_key", params)
     found = await transaction.fetch_one("lock_native_job", params)
-    if found is None or found["state"] not in ACTIVE_STATES:
+    batch = await locking.fetchone()
+    if batch is None or found is None or found["state"] not in ACTIVE_STATES:
         raise stale_job(job)
-    numbered = await transaction.fetch_one("number_native_chunk", params)
-    if numbered is None:
-        raise closed_shard(job, shard)
-    await store_results(transaction, job.batch_key, shard, chunk, number=numbered["number"])
+    counts = batch_from_row(batch).counts
+    for shard, chunk in chunks.items():
+        numbered = await transaction.fetch_one("number_native_chunk", params | {"shard": shard})
+        if numbered is None:
+            raise closed_shard(job, shard)
+        place = {"batch_key": job.batch_key, "shard": shard, "number": numbered["number"]}
+        await store_results(transaction, batch, place, chunk, counts)
+        counts = counts.with_results(chunk.succeeded, chunk.errored)
 
 
 async def _end_job(transaction: Transaction, job: NativeJob) -> Sequence[QueuedShard]:
@@ -140,6 +192,15 @@ async def _end_job(transaction: Transaction, job: NativeJob) -> Sequence[QueuedS
     await _save_job(transaction, job)
     held = await transaction.fetch_all("held_shards", params)
     return await _release_shards(transaction, job.batch_key, shards_of_job(held, job.seqs))
+
+
+async def _count_paid_twice(transaction: Transaction, params: Mapping[str, int], now: int) -> None:
+    await transaction.execute("lock_batch_by_key", params)
+    if await transaction.fetch_one("set_paid_twice", params) is None:
+        return
+    batch = await transaction.fetch_one("count_late_answers", params)
+    if batch is not None and batch["ended_at"] is not None:
+        await add_spend(transaction, batch["workspace"], params["cost"], now)
 
 
 async def _hold_shard(transaction: Transaction, claim: Claim) -> bool:

@@ -12,14 +12,21 @@ RETURNING status
 INSERT INTO native_jobs (
     batch_key, token, account, model, kind, seqs, first_seq, last_seq, requests, tokens, state, epoch, credential,
     upstream_file, upstream_id, upstream_status, creating_at, created_at, submitted_at, ended_at, cancel_requested_at,
-    proven, refusals, answered, reason
+    sent, uploads, cleaned, refusals, answered, reason, account_missed_at, paid_twice
 )
 VALUES (
     %(batch_key)s, %(token)s, %(account)s, %(model)s, %(kind)s, %(seqs)s, %(first_seq)s, %(last_seq)s, %(requests)s,
     %(tokens)s, %(state)s, %(epoch)s, %(credential)s, %(upstream_file)s, %(upstream_id)s, %(upstream_status)s,
     %(creating_at)s, %(created_at)s, %(submitted_at)s, %(ended_at)s, %(cancel_requested_at)s,
-    %(proven)s, %(refusals)s, %(answered)s, %(reason)s
+    %(sent)s, %(uploads)s, %(cleaned)s, %(refusals)s, %(answered)s, %(reason)s,
+    %(account_missed_at)s, %(paid_twice)s
 )
+
+-- name: insert_lanes
+INSERT INTO batch_lanes (batch_key, lanes) VALUES (%(batch_key)s, %(lanes)s)
+
+-- name: lanes_of_batch
+SELECT lanes FROM batch_lanes WHERE batch_key = %(batch_key)s
 
 -- name: has_new_native_jobs
 SELECT 1 FROM native_jobs WHERE state NOT IN ('done', 'failed', 'withdrawn') AND epoch = 0 LIMIT 1
@@ -35,18 +42,44 @@ UPDATE native_jobs SET epoch = epoch + 1 FROM locked WHERE native_jobs.key = loc
 -- name: native_jobs_of_batch
 SELECT * FROM native_jobs WHERE batch_key = %(batch_key)s ORDER BY key
 
+-- name: active_jobs_of_batches
+SELECT * FROM native_jobs
+WHERE batch_key = ANY(%(batch_keys)s::bigint[]) AND state NOT IN ('done', 'failed', 'withdrawn')
+ORDER BY key
+
+-- name: set_paid_twice
+UPDATE native_jobs SET paid_twice = %(paid_twice)s WHERE key = %(key)s AND paid_twice IS NULL RETURNING key
+
+-- name: count_late_answers
+UPDATE batches
+SET paid_twice = paid_twice + %(paid_twice)s, cost = cost + %(cost)s, native_cost = native_cost + %(native_cost)s,
+    saved = saved + %(saved)s, unpriced = unpriced + %(unpriced)s
+WHERE key = %(batch_key)s
+RETURNING workspace, ended_at
+
 -- name: lock_native_job
 SELECT * FROM native_jobs WHERE key = %(key)s AND epoch = %(epoch)s FOR NO KEY UPDATE
 
 -- name: save_native_job
 UPDATE native_jobs
 SET seqs = %(seqs)s, first_seq = %(first_seq)s, last_seq = %(last_seq)s, requests = %(requests)s,
-    proven = %(proven)s, state = %(state)s, credential = %(credential)s, upstream_file = %(upstream_file)s,
+    sent = %(sent)s, uploads = %(uploads)s, account_missed_at = %(account_missed_at)s, cleaned = %(cleaned)s,
+    state = %(state)s, credential = %(credential)s, upstream_file = %(upstream_file)s,
     upstream_id = %(upstream_id)s, upstream_status = %(upstream_status)s, creating_at = %(creating_at)s, submitted_at = %(submitted_at)s,
     ended_at = %(ended_at)s, cancel_requested_at = %(cancel_requested_at)s, refusals = %(refusals)s,
     answered = %(answered)s, reason = %(reason)s
 WHERE key = %(key)s AND epoch = %(epoch)s AND state NOT IN ('done', 'failed', 'withdrawn')
 RETURNING key
+
+-- name: known_upstream_ids
+SELECT upstream_id FROM native_jobs WHERE upstream_id = ANY (%(ids)s::text[])
+
+-- name: uncleaned_native_jobs
+SELECT * FROM native_jobs
+WHERE NOT cleaned AND state IN ('done', 'failed', 'withdrawn') AND ended_at > %(ended_after)s ORDER BY key
+
+-- name: mark_native_job_cleaned
+UPDATE native_jobs SET cleaned = true, upstream_id = %(upstream_id)s WHERE key = %(key)s
 
 -- name: finished_between
 SELECT chunks.seqs FROM shards JOIN chunks USING (batch_key, shard)
@@ -79,7 +112,8 @@ SELECT shard, first_seq, requests FROM shards WHERE batch_key = %(batch_key)s AN
 UPDATE shards SET held = false WHERE batch_key = %(batch_key)s AND shard = ANY (%(shard)s::bigint[])
 
 -- name: defer_released_jobs
--- A queue job of a worker that died right after it had held the shard may be back in the queue.
+-- A queue job of a worker that died right after it had held the shard may be back in the queue. The shards of a paused
+-- batch get jobs when it is resumed.
 SELECT procrastinate_defer_jobs_v1(ARRAY(
     SELECT ROW(
         'shards', 'run_shard', -shard, NULL, %(batch_key)s::bigint || '/' || shard,
@@ -89,5 +123,5 @@ SELECT procrastinate_defer_jobs_v1(ARRAY(
     WHERE NOT EXISTS (
         SELECT 1 FROM procrastinate_jobs
         WHERE status = 'todo' AND queueing_lock = %(batch_key)s::bigint || '/' || shard
-    )
+    ) AND EXISTS (SELECT 1 FROM batches WHERE key = %(batch_key)s::bigint AND pause IS NULL)
 ))

@@ -16,14 +16,15 @@ SELECT pg_advisory_xact_lock(hashtextextended(%(workspace)s, 0))
 -- name: insert_batch
 INSERT INTO batches (
     id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
-    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size, model, awaits_plan
+    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size, model, awaits_plan, name,
+    parent, input_hash, fail_fast, budget, priority
 )
 VALUES (
     %(id)s, %(workspace)s, %(dialect)s, %(terms)s, %(provider)s, %(providers)s, %(headers)s,
     CASE WHEN %(input_blob)s::text IS NULL THEN 'validating' ELSE 'in_progress' END, %(total)s, %(open_shards)s,
     %(created_at)s, %(expires_at)s, CASE WHEN %(input_blob)s::text IS NOT NULL THEN %(created_at)s::bigint END,
     %(caller)s, %(fingerprint)s, %(idempotency_key)s, %(input_blob)s, %(input_size)s, %(model)s,
-    %(awaits_plan)s
+    %(awaits_plan)s, %(name)s, %(parent)s, %(input_hash)s, %(fail_fast)s, %(budget)s, %(priority)s
 )
 RETURNING *
 
@@ -38,14 +39,15 @@ SELECT workspace FROM batches WHERE key = %(batch_key)s AND status = 'validating
 -- name: start_batch
 UPDATE batches
 SET status = 'in_progress', in_progress_at = %(now)s, total = %(total)s, open_shards = %(open_shards)s,
-    providers = %(providers)s, input_blob = %(input_blob)s, input_size = %(input_size)s, model = %(model)s
+    providers = %(providers)s, input_blob = %(input_blob)s, input_size = %(input_size)s, model = %(model)s,
+    input_hash = %(input_hash)s
 WHERE key = %(batch_key)s
 RETURNING *
 
 -- name: fail_batch
-UPDATE batches SET status = 'failed', ended_at = %(now)s, first_faults = %(first_faults)s
+UPDATE batches SET status = 'failed', ended_at = %(now)s, first_faults = %(first_faults)s, pause = NULL
 WHERE key = %(batch_key)s AND status = 'validating'
-RETURNING key
+RETURNING *
 
 -- name: insert_faults
 INSERT INTO faults (batch_key, failed_at, faults) VALUES (%(batch_key)s, %(now)s, %(faults)s)
@@ -59,6 +61,9 @@ DELETE FROM faults WHERE batch_key = %(batch_key)s
 -- name: drop_native_jobs
 WITH locked AS (SELECT key FROM native_jobs WHERE batch_key = %(batch_key)s ORDER BY key FOR UPDATE)
 DELETE FROM native_jobs USING locked WHERE native_jobs.key = locked.key
+
+-- name: drop_lanes
+DELETE FROM batch_lanes WHERE batch_key = %(batch_key)s
 
 -- name: drop_old_faults
 DELETE FROM faults WHERE failed_at <= %(failed_before)s
@@ -84,12 +89,14 @@ FROM unnest(
 )
 
 -- name: defer_jobs
+-- The shards of a paused batch get jobs when it is resumed.
 SELECT procrastinate_defer_jobs_v1(ARRAY(
     SELECT ROW(
         'shards', 'run_shard', -shard, NULL, %(batch_key)s::bigint || '/' || shard,
         jsonb_build_object('batch_key', %(batch_key)s::bigint, 'shard', shard), NULL
     )::procrastinate_job_to_defer_v1
     FROM unnest(%(shard)s::bigint[]) AS shard
+    WHERE EXISTS (SELECT 1 FROM batches WHERE key = %(batch_key)s::bigint AND pause IS NULL)
 ))
 
 -- name: notify
@@ -133,10 +140,12 @@ WHERE named.workspace = %(workspace)s AND named.provider = %(provider)s AND batc
 ORDER BY named.batch_key ASC LIMIT %(limit)s
 
 -- name: begin_cancel
-UPDATE batches SET status = 'canceling', cancel_initiated_at = %(now)s WHERE key = %(batch_key)s
+UPDATE batches SET status = 'canceling', cancel_initiated_at = %(now)s, pause = NULL WHERE key = %(batch_key)s
 
 -- name: cancel_validation
-UPDATE batches SET status = 'ended', cancel_initiated_at = %(now)s, ended_at = %(now)s WHERE key = %(batch_key)s
+UPDATE batches SET status = 'ended', cancel_initiated_at = %(now)s, ended_at = %(now)s, pause = NULL
+WHERE key = %(batch_key)s
+RETURNING *
 
 -- name: close_unclaimed_shards
 -- Shards that may have requests of an active job stay open.
@@ -153,6 +162,12 @@ SET open_shards = (SELECT count(*) FROM shards WHERE batch_key = %(batch_key)s A
 WHERE key = %(batch_key)s
 RETURNING open_shards, ended_at
 
+-- name: end_pause
+UPDATE batches SET pause = NULL WHERE key = %(batch_key)s AND pause IS NOT NULL
+
+-- name: drop_timeline
+DELETE FROM batch_timeline WHERE batch_key = %(batch_key)s
+
 -- name: delete_batch
 UPDATE batches SET deleted_at = %(now)s, idempotency_key = NULL, first_faults = NULL WHERE key = %(batch_key)s
 
@@ -162,6 +177,9 @@ DELETE FROM batch_providers WHERE workspace = %(workspace)s AND batch_key = %(ba
 -- name: delete_files_of_batch
 UPDATE files SET deleted_at = %(now)s WHERE batch_id = %(id)s AND deleted_at IS NULL
 
+-- name: expire_outputs
+UPDATE files SET expires_at = %(now)s WHERE output_of = %(batch_key)s AND deleted_at IS NULL
+
 -- name: has_files
 SELECT 1 FROM files WHERE batch_id = %(id)s AND deleted_at IS NULL LIMIT 1
 
@@ -170,7 +188,8 @@ UPDATE shards SET claimed = false
 WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND NOT done
 
 -- name: claim_shard
-UPDATE shards SET epoch = epoch + 1, claimed = true
+-- Of a paused batch, the claim of an earlier process is ended, and none begins.
+UPDATE shards SET epoch = epoch + 1, claimed = (SELECT pause IS NULL FROM batches WHERE key = %(batch_key)s)
 WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND NOT done AND NOT held
 RETURNING *
 
@@ -218,9 +237,14 @@ UPDATE batches
 SET succeeded = batches.succeeded + %(succeeded)s, errored = batches.errored + %(errored)s,
     repeated = repeated + %(repeated)s, input_tokens = input_tokens + %(input_tokens)s,
     cached_tokens = cached_tokens + %(cached_tokens)s, output_tokens = output_tokens + %(output_tokens)s,
-    reasoning_tokens = reasoning_tokens + %(reasoning_tokens)s, cost = cost + %(cost)s
+    reasoning_tokens = reasoning_tokens + %(reasoning_tokens)s,
+    cache_write_tokens = cache_write_tokens + %(cache_write_tokens)s,
+    long_cache_write_tokens = long_cache_write_tokens + %(long_cache_write_tokens)s,
+    cost = cost + %(cost)s, native_cost = native_cost + %(native_cost)s, saved = saved + %(saved)s,
+    unpriced = unpriced + %(unpriced)s, pace = coalesce(%(pace)s::text, pace)
 FROM stored
 WHERE key = stored.batch_key
+RETURNING batches.*
 
 -- name: is_chunk_stored
 SELECT 1 FROM shards
@@ -234,7 +258,8 @@ WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND 
 UPDATE batches SET open_shards = open_shards - 1 WHERE key = %(batch_key)s
 
 -- name: unfinished_jobs
-SELECT batch_key, shard FROM shards WHERE NOT done AND NOT held ORDER BY shard, batch_key
+SELECT batch_key, shard FROM shards JOIN batches ON key = batch_key
+WHERE NOT done AND NOT held AND pause IS NULL ORDER BY shard, batch_key
 
 -- name: finalizable_batches
 SELECT key FROM batches WHERE ended_at IS NULL AND open_shards = 0 AND status <> 'validating' ORDER BY key
@@ -277,9 +302,9 @@ UPDATE batches
 SET status = 'ended', succeeded = %(succeeded)s, errored = %(errored)s, canceled = %(canceled)s,
     expired = %(expired)s, results_blob = %(results_blob)s, results_size = %(results_size)s,
     results_sha256 = %(results_sha256)s, output_size = %(output_size)s, output_file = %(output_file)s,
-    error_file = %(error_file)s, ended_at = %(now)s
+    error_file = %(error_file)s, ended_at = %(now)s, pause = NULL, pace = NULL
 WHERE key = %(batch_key)s AND ended_at IS NULL
-RETURNING workspace, cost
+RETURNING *
 
 -- name: add_orphan_blob
 INSERT INTO loose_blobs (name, writer) VALUES (%(name)s, %(writer)s)
@@ -344,22 +369,29 @@ WHERE key = %(batch_key)s
 -- name: open_batches
 SELECT workspace, status, count(*) AS number FROM batches WHERE ended_at IS NULL GROUP BY workspace, status
 
+-- name: active_native_jobs
+SELECT account, state, count(*) AS number FROM native_jobs
+WHERE state NOT IN ('done', 'failed', 'withdrawn') GROUP BY account, state
+
 -- name: waiting_shards
 SELECT number, created_at AS since
 FROM (
-    SELECT count(*) AS number, min(batch_key) AS oldest FROM shards WHERE NOT done AND NOT claimed AND NOT held
+    SELECT count(*) AS number, min(batch_key) AS oldest FROM shards
+    WHERE NOT done AND NOT claimed AND NOT held
+        AND batch_key NOT IN (SELECT key FROM batches WHERE ended_at IS NULL AND pause IS NOT NULL)
 ) AS waiting
 LEFT JOIN batches ON key = oldest
 
 -- name: insert_file
 INSERT INTO files (
     id, workspace, provider, purpose, filename, size, sha256, created_at, expires_at, blob, batch_id, part,
-    mime_type
+    mime_type, output_of
 )
 VALUES (
     %(id)s, %(workspace)s, %(provider)s, %(purpose)s, %(filename)s, %(size)s, %(sha256)s, %(created_at)s,
-    %(expires_at)s, %(blob)s, %(batch_id)s, %(part)s, %(mime_type)s
+    %(expires_at)s, %(blob)s, %(batch_id)s, %(part)s, %(mime_type)s, %(output_of)s
 )
+ON CONFLICT (id) DO NOTHING
 RETURNING *
 
 -- name: find_file
@@ -430,3 +462,17 @@ DELETE FROM secrets WHERE name = %(name)s RETURNING name
 
 -- name: reencrypt_secret
 UPDATE secrets SET ciphertext = %(new)s WHERE name = %(name)s AND ciphertext = %(old)s RETURNING name
+
+-- name: reencrypt_webhook
+UPDATE webhooks
+SET secret = CASE secret WHEN %(old)s THEN %(new)s ELSE secret END,
+    previous_secret = CASE previous_secret WHEN %(old)s THEN %(new)s ELSE previous_secret END
+WHERE 'webhook:' || id = %(name)s AND %(old)s IN (secret, previous_secret)
+RETURNING key
+
+-- name: list_ciphertexts
+SELECT name, ciphertext FROM secrets
+UNION ALL
+SELECT 'webhook:' || id, secret FROM webhooks
+UNION ALL
+SELECT 'webhook:' || id, previous_secret FROM webhooks WHERE previous_secret IS NOT NULL

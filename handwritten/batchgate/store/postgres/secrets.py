@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from batchgate.engine.model.secret import Secret
+from batchgate.engine.model.secret import Ciphertext, Secret
 from batchgate.store.postgres.address import PostgresAddress
 from batchgate.store.postgres.connection import Params, PostgresPool, Row
 from batchgate.store.postgres.migrate import migrate
@@ -37,9 +37,15 @@ class PostgresSecrets:
         """Delete a secret; False if none has this name."""
         return bool(await self._write("delete_secret", {"name": name}))
 
+    async def list_ciphertexts(self) -> Sequence[Ciphertext]:
+        """Read everything that is encrypted with a master key."""
+        rows = await self._pool.fetch_all("list_ciphertexts", {})
+        return [Ciphertext(name=row["name"], ciphertext=row["ciphertext"]) for row in rows]
+
     async def reencrypt_secret(self, name: str, old: bytes, new: bytes) -> bool:
         """Replace the ciphertext of an unchanged value; False if the secret no longer has the old ciphertext."""
-        return bool(await self._write("reencrypt_secret", {"name": name, "old": old, "new": new}))
+        params = {"name": name, "old": old, "new": new}
+        return any([await self._write(query, params) for query in ("reencrypt_secret", "reencrypt_webhook")])
 
     async def _write(self, query: str, params: Params, *, repeatable: bool = False) -> list[Row]:
         return await self._pool.write(lambda transaction: transaction.fetch_all(query, params), repeatable=repeatable)

@@ -10,41 +10,56 @@ from typing import Final, Self
 
 import msgspec
 
-from batchgate.engine.model.batch import Backlog, Batch, BatchPage, NewBatch, ValidatedInput
+from batchgate.engine.model.batch import Backlog, Batch, NewBatch, ValidatedInput
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim, StoreError
-from batchgate.engine.model.file import File, FilePage, NewFile
+from batchgate.engine.model.failure import FailureGroup
+from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk
 from batchgate.engine.model.usage import Counts
 from batchgate.store.postgres import transactions
 from batchgate.store.postgres.address import PostgresAddress
+from batchgate.store.postgres.batch_lists import PostgresBatchLists
+from batchgate.store.postgres.batch_search import PostgresBatchSearch
 from batchgate.store.postgres.connection import Params, PostgresPool, Row, is_storable
+from batchgate.store.postgres.events import PostgresEvents
+from batchgate.store.postgres.failures import PostgresFailures
+from batchgate.store.postgres.files import PostgresFiles
 from batchgate.store.postgres.migrate import migrate
 from batchgate.store.postgres.native_jobs import PostgresNativeJobs
+from batchgate.store.postgres.retries import PostgresRetries
 from batchgate.store.postgres.scrub import PostgresScrub
 from batchgate.store.postgres.secrets import PostgresSecrets
 from batchgate.store.postgres.sent_marks import SentMarks
+from batchgate.store.postgres.steering import PostgresSteering
+from batchgate.store.postgres.tasks import PostgresTasks
 from batchgate.store.postgres.tenants import PostgresTenants
+from batchgate.store.postgres.webhooks import PostgresWebhooks
 from batchgate.store.records import (
     batch_from_row,
     chunk_entry_from_row,
     duplicate_lookup_row,
     ended_batch_row,
-    file_from_row,
     shard_from_row,
     shard_job,
     slices_row,
     unpack_seqs,
 )
 
-NO_UPPER_BOUND: Final = 2**63 - 1
-
 
 def no_member() -> None:
     """Return None, as in a process that is not a member of the cluster."""
 
 
-class PostgresStore(PostgresNativeJobs):
+class PostgresStore(
+    PostgresBatchLists,
+    PostgresBatchSearch,
+    PostgresRetries,
+    PostgresFailures,
+    PostgresNativeJobs,
+    PostgresTasks,
+    PostgresFiles,
+):
     """Batches, shards, chunks and files in one PostgreSQL database. An async context manager.
 
     ``member`` returns the id of this process in the table ``members``, or None. While that row exists, a blob that this
@@ -54,9 +69,14 @@ class PostgresStore(PostgresNativeJobs):
     def __init__(self, address: PostgresAddress, *, member: Callable[[], int | None] = no_member) -> None:
         self._address = address
         self._member = member
-        super().__init__(PostgresPool(address), SentMarks(self._write_marks))
+        pool = PostgresPool(address)
+        PostgresNativeJobs.__init__(self, pool, SentMarks(self._write_marks))
+        PostgresFiles.__init__(self, pool)
         self.secrets: Final = PostgresSecrets(self._pool)
         self.scrub: Final = PostgresScrub(self._pool)
+        self.steering: Final = PostgresSteering(self._pool)
+        self.webhooks: Final = PostgresWebhooks(self._pool)
+        self.events: Final = PostgresEvents(self._pool)
         self.tenants = PostgresTenants(self._pool)
         """Workspaces and API keys; usable while the store is entered."""
         self._mark_writer: asyncio.Task[None] | None = None
@@ -95,6 +115,9 @@ class PostgresStore(PostgresNativeJobs):
         assert row is not None
         return int(row["now"])
 
+    def state(self) -> None:
+        """Return None: other gateways commit too, and asking for that takes as long as to read."""
+
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
         """Store a batch, its shards and a job for each shard, all or none."""
         return await self._pool.write(lambda transaction: transactions.create_batch(transaction, new))
@@ -102,11 +125,11 @@ class PostgresStore(PostgresNativeJobs):
     async def find_repeated(self, new: NewBatch) -> Batch | None:
         """Return the earlier batch that `create_batch` would return instead of storing this one, or None."""
         if new.idempotency_key is not None:
-            return _batch(await self._fetch_one("find_by_idempotency_key", duplicate_lookup_row(new)))
+            return _batch(await self._pool.find_one("find_by_idempotency_key", duplicate_lookup_row(new)))
         return (
             None
             if new.deduplicate_since is None
-            else _batch(await self._fetch_one("find_by_fingerprint", duplicate_lookup_row(new)))
+            else _batch(await self._pool.find_one("find_by_fingerprint", duplicate_lookup_row(new)))
         )
 
     async def start_batch(self, batch_key: int, validated: ValidatedInput, now: int) -> Sequence[QueuedShard] | None:
@@ -135,29 +158,12 @@ class PostgresStore(PostgresNativeJobs):
 
     async def find_batch(self, workspace: str, batch_id: str) -> Batch | None:
         """Read a batch of a workspace; None if it does not exist or is deleted."""
-        return _batch(await self._fetch_one("find_batch", {"workspace": workspace, "id": batch_id}))
+        return _batch(await self._pool.find_one("find_batch", {"workspace": workspace, "id": batch_id}))
 
     async def find_batch_cursor(self, workspace: str, batch_id: str) -> int | None:
         """Read the key of a batch as a paging cursor; a deleted batch keeps its key."""
-        row = await self._fetch_one("find_batch_cursor", {"workspace": workspace, "id": batch_id})
+        row = await self._pool.find_one("find_batch_cursor", {"workspace": workspace, "id": batch_id})
         return None if row is None else int(row["key"])
-
-    async def list_batches(
-        self, workspace: str, *, older_than: int | None, newer_than: int | None, provider: str | None, limit: int
-    ) -> BatchPage:
-        """Read a page of batches, newest first; see `BatchStore.list_batches`."""
-        newest_last = newer_than is not None and older_than is None
-        name = ("list_newer" if newest_last else "list_older") + ("_of_provider" if provider else "")
-        params = {
-            "workspace": workspace,
-            "provider": provider,
-            "older_than": NO_UPPER_BOUND if older_than is None else older_than,
-            "newer_than": newer_than or 0,
-            "limit": limit + 1,
-        }
-        rows = await self._fetch_all(name, params)
-        batches = [batch_from_row(row) for row in rows[:limit]]
-        return BatchPage(batches=tuple(reversed(batches) if newest_last else batches), has_more=len(rows) > limit)
 
     async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
         """Start to cancel a batch in progress, and return it; a batch in another state stays unchanged."""
@@ -230,9 +236,11 @@ class PostgresStore(PostgresNativeJobs):
         """Read the keys of the batches that have expired and have not ended."""
         return [row["key"] for row in await self._pool.fetch_all("overdue_batches", {"now": now})]
 
-    async def expire_batch(self, batch_key: int) -> None:
-        """Close the unclaimed shards of a batch."""
-        await self._pool.write(lambda transaction: transactions.expire_batch(transaction, batch_key), repeatable=True)
+    async def expire_batch(self, batch_key: int, now: int) -> bool:
+        """Close the unclaimed shards of an overdue batch, and end its pause."""
+        return await self._pool.write(
+            lambda transaction: transactions.expire_batch(transaction, batch_key, now), repeatable=True
+        )
 
     async def find_batch_by_key(self, key: int) -> Batch | None:
         """Read a batch by its key."""
@@ -271,6 +279,7 @@ class PostgresStore(PostgresNativeJobs):
         now: int,
         results_sha256: bytes | None = None,
         output_size: int | None = None,
+        unfinished: FailureGroup | None = None,
         files: Sequence[NewFile] = (),
     ) -> bool:
         """End a batch with its results; False if it has already ended."""
@@ -281,7 +290,7 @@ class PostgresStore(PostgresNativeJobs):
         }
         params |= {"output_size": output_size, "now": now}
         return await self._pool.write(
-            lambda transaction: transactions.end_batch(transaction, params, results_blob, files)
+            lambda transaction: transactions.end_batch(transaction, params, results_blob, unfinished, files)
         )
 
     async def drop_chunks(self, batch_key: int) -> None:
@@ -297,9 +306,7 @@ class PostgresStore(PostgresNativeJobs):
 
     async def archive_batch(self, batch_key: int, now: int) -> None:
         """Archive a batch: its blobs become orphans."""
-        await self._pool.write(
-            lambda transaction: transactions.archive_batch(transaction, batch_key, now), repeatable=True
-        )
+        await self._pool.write(lambda t: transactions.archive_batch(t, batch_key, now), repeatable=True)
 
     async def next_due(self, now: int, retention: int) -> int | None:
         """Return the time when the next batch or file expires, or the next batch reaches the retention of results."""
@@ -323,7 +330,7 @@ class PostgresStore(PostgresNativeJobs):
 
     async def owns_blob(self, owner: str, name: str) -> bool:
         """Return True if a blob belongs to the batch or file with this id, and the owner is not deleted."""
-        return await self._fetch_one("owns_blob", {"owner": owner, "name": name}) is not None
+        return await self._pool.find_one("owns_blob", {"owner": owner, "name": name}) is not None
 
     async def forget_orphan_blobs(self, names: Sequence[str]) -> None:
         """Delete the records of blobs that have been removed."""
@@ -332,66 +339,19 @@ class PostgresStore(PostgresNativeJobs):
     async def backlog(self) -> Backlog:
         """Count the open batches and the shards that wait for a worker."""
         open_batches = await self._pool.fetch_all("open_batches", {})
+        jobs = await self._pool.fetch_all("active_native_jobs", {})
         waiting = await self._pool.fetch_one("waiting_shards", {})
         assert waiting is not None
         return Backlog(
             batches={(row["workspace"], row["status"]): row["number"] for row in open_batches},
+            native_jobs={(row["account"], row["state"]): row["number"] for row in jobs},
             waiting_shards=waiting["number"],
             waiting_since=waiting["since"],
         )
 
-    async def create_file(self, new: NewFile) -> File:
-        """Store a file."""
-        return await self._pool.write(lambda transaction: transactions.create_file(transaction, new))
-
-    async def find_file(self, workspace: str, file_id: str, now: int) -> File | None:
-        """Read a file of a workspace; None if it does not exist, is deleted, or has expired by ``now``."""
-        row = await self._fetch_one("find_file", {"workspace": workspace, "id": file_id, "now": now})
-        return None if row is None else file_from_row(row)
-
-    async def find_file_cursor(self, workspace: str, file_id: str) -> int | None:
-        """Read the key of a file as a paging cursor; a deleted file keeps its key."""
-        row = await self._fetch_one("find_file_cursor", {"workspace": workspace, "id": file_id})
-        return None if row is None else int(row["key"])
-
-    async def list_files(
-        self, workspace: str, *, after: int | None, ascending: bool, limit: int, **filters: str | int | None
-    ) -> FilePage:
-        """Read a page of files in the order of upload or in reverse; see `FileStore.list_files`."""
-        name = "list_files_oldest_first" if ascending else "list_files_newest_first"
-        start = after if after is not None else 0 if ascending else NO_UPPER_BOUND
-        params = {"workspace": workspace, "after": start, "limit": limit + 1, **filters}
-        if not _is_storable(params):
-            return FilePage(files=(), has_more=False)
-        found = await self._pool.fetch_long(name, params, file_from_row)
-        return FilePage(files=tuple(found[:limit]), has_more=len(found) > limit)
-
-    async def delete_file(self, workspace: str, file_id: str, now: int) -> File | None:
-        """Delete a file and return it; only its paging cursor stays."""
-        params = {"workspace": workspace, "id": file_id, "now": now}
-        if not is_storable(workspace, file_id):
-            return None
-        return await self._pool.write(lambda transaction: transactions.delete_file(transaction, params))
-
-    async def expire_files(self, now: int) -> None:
-        """Delete some expired files."""
-        await self._pool.write(lambda transaction: transactions.expire_files(transaction, now), repeatable=True)
-
     async def _run(self, query: str, params: Params, *, durable: bool = True) -> None:
         """Run one statement that may run twice."""
         await self._pool.write(lambda transaction: transaction.execute(query, params), repeatable=True, durable=durable)
-
-    async def _fetch_all(self, query: str, params: Params) -> list[Row]:
-        """Run a query; texts that PostgreSQL cannot store match no row."""
-        return await self._pool.fetch_all(query, params) if _is_storable(params) else []
-
-    async def _fetch_one(self, query: str, params: Params) -> Row | None:
-        rows = await self._fetch_all(query, params)
-        return rows[0] if rows else None
-
-
-def _is_storable(params: Params) -> bool:
-    return is_storable(*(value for value in params.values() if isinstance(value, str)))
 
 
 def _batch(row: Row | None) -> Batch | None:

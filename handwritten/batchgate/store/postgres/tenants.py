@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final
 
 import msgspec
 
 from batchgate.engine.model.api_key import ApiKey, ApiKeyPage
 from batchgate.engine.model.workspace import QuotaUsage, Workspace, WorkspacePage
+from batchgate.store.list_records import NO_UPPER_BOUND
 from batchgate.store.postgres.connection import Params, PostgresPool, Row, Transaction, is_storable
 from batchgate.store.tenant_records import (
     ADMIN_SCOPE_PATTERN,
@@ -26,8 +26,6 @@ from batchgate.store.tenant_records import (
     workspace_not_found,
     workspace_row,
 )
-
-NO_UPPER_BOUND: Final = 2**63 - 1
 
 
 class PostgresTenants:
@@ -52,7 +50,7 @@ class PostgresTenants:
 
     async def find_workspace(self, name: str) -> Workspace | None:
         """Read a workspace; None if it does not exist or is archived."""
-        row = await self._fetch_one("find_workspace", {"name": name})
+        row = await self._pool.find_one("find_workspace", {"name": name})
         return None if row is None else workspace_from_row(row)
 
     async def list_workspaces(self, *, after: str | None, limit: int) -> WorkspacePage:
@@ -105,7 +103,7 @@ class PostgresTenants:
 
     async def find_key(self, key_id: str) -> ApiKey | None:
         """Read a key by its id."""
-        return _key(await self._fetch_one("find_key", {"id": key_id}))
+        return _key(await self._pool.find_one("find_key", {"id": key_id}))
 
     async def find_key_by_digest(self, digest: bytes) -> ApiKey | None:
         """Read a key by its hash."""
@@ -115,7 +113,7 @@ class PostgresTenants:
         """Read a page of a workspace's keys, newest first, after the key ``after``; None if it has no such key."""
         older_than = NO_UPPER_BOUND
         if after is not None:
-            cursor = await self._fetch_one("key_cursor", {"workspace": workspace, "id": after})
+            cursor = await self._pool.find_one("key_cursor", {"workspace": workspace, "id": after})
             if cursor is None:
                 return None
             older_than = cursor["key"]
@@ -131,10 +129,6 @@ class PostgresTenants:
                 await transaction.execute("record_key_use", {"id": key_id, "at": at})
 
         await self._pool.write(work, repeatable=True, durable=False)
-
-    async def _fetch_one(self, query: str, params: Mapping[str, str]) -> Row | None:
-        """Run a query; texts that PostgreSQL cannot store match no row."""
-        return await self._pool.fetch_one(query, params) if is_storable(*params.values()) else None
 
 
 async def _update_quotas(transaction: Transaction, name: str, changes: Mapping[str, int | None]) -> Workspace | None:

@@ -15,31 +15,51 @@ from typing import Final, cast
 import msgspec
 
 from batchgate.engine.model.batch import Batch, NewBatch, ValidatedInput
+from batchgate.engine.model.batch_event import creation_events, end_event, may_tell, result_events, start_event
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.errors import StaleClaim, StoreError
-from batchgate.engine.model.file import File, NewFile, counted_size
+from batchgate.engine.model.errors import LostBlob
+from batchgate.engine.model.failure import FailureGroup
+from batchgate.engine.model.file import NewFile, counted_size
 from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
+from batchgate.engine.model.usage import Counts
 from batchgate.engine.model.workspace import QuotaDemand
-from batchgate.engine.ports.cluster import ClusterEvent
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.store.native_records import finished_seqs, withheld_seqs
 from batchgate.store.postgres.connection import Params, Row, Transaction
+from batchgate.store.postgres.failures import add_failures, add_unfinished
+from batchgate.store.postgres.pauses import notify, pause_by_results
 from batchgate.store.postgres.quotas import add_spend, add_stored_bytes, reserve_quota
+from batchgate.store.postgres.webhooks import add_events
 from batchgate.store.records import (
     batch_from_row,
     chunk_counts,
     duplicate_lookup_row,
-    file_from_row,
+    is_overdue,
     new_batch_row,
+    pace_after_chunk,
     pack_seqs,
     shard_from_row,
     shard_job,
     shard_row,
+    stale_claim,
     validated_input_row,
 )
+from batchgate.store.result_pauses import may_change_pause
 
 DROP_CHUNKS_LIMIT: Final = 64
 """Chunks that one transaction deletes at most, so that it does not delay others."""
+_DELETES: Final = (
+    "delete_batch",
+    "drop_native_jobs",
+    "drop_lanes",
+    "drop_failures",
+    "drop_timeline",
+    "drop_providers",
+    "delete_files_of_batch",
+    "drop_faults",
+    "expire_outputs",
+)
+"""The statements that delete a batch."""
 
 
 async def create_batch(transaction: Transaction, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
@@ -50,7 +70,7 @@ async def create_batch(transaction: Transaction, new: NewBatch) -> tuple[Batch, 
         if repeated is not None:
             return repeated, ()
     if new.input_blob is not None:
-        await _adopt_blob(transaction, new.input_blob)
+        await adopt_blob(transaction, new.input_blob)
     # Keys become visible in their order; otherwise a paging cursor could skip a key that is committed late.
     await transaction.execute("lock_workspace_order", {"workspace": new.workspace})
     # A file has at least one request; the exact number is known after its validation.
@@ -60,7 +80,8 @@ async def create_batch(transaction: Transaction, new: NewBatch) -> tuple[Batch, 
     assert row is not None
     batch = batch_from_row(row)
     if new.input_blob is None:
-        await _notify(transaction, "validate", batch.key)
+        await notify(transaction, "validate", batch.key)
+    await add_events(transaction, creation_events(batch))
     return batch, await _insert_shards(transaction, batch, new.shards, held=new.planned)
 
 
@@ -84,13 +105,15 @@ async def start_batch(
     validating = await transaction.fetch_one("lock_validating", {"batch_key": batch_key})
     if validating is None:
         return None
-    await _adopt_blob(transaction, validated.input_blob)
+    await adopt_blob(transaction, validated.input_blob)
     await transaction.execute("lock_workspace_order", {"workspace": validating["workspace"]})
     demand = QuotaDemand(requests=validated.total, stored_bytes=validated.input_size)
     await reserve_quota(transaction, validating["workspace"], demand, now)
     row = await transaction.fetch_one("start_batch", validated_input_row(batch_key, validated, now))
     assert row is not None
-    return await _insert_shards(transaction, batch_from_row(row), validated.shards, held=row["awaits_plan"])
+    batch = batch_from_row(row)
+    await add_events(transaction, [start_event(batch, now)])
+    return await _insert_shards(transaction, batch, validated.shards, held=row["awaits_plan"])
 
 
 async def _insert_shards(
@@ -107,15 +130,17 @@ async def _insert_shards(
         await transaction.execute("insert_shards", {**columns, "held": held})
         if not held:
             await transaction.execute("defer_jobs", columns)
-    return [] if held else [shard_job(batch.key, shard.index) for shard in shards]
+    return [] if held or batch.pause else [shard_job(batch.key, shard.index) for shard in shards]
 
 
 async def fail_batch(transaction: Transaction, params: Params) -> bool:
     """End a batch whose validation failed, and store the errors; False if it is no longer validating."""
-    failed = await transaction.fetch_one("fail_batch", params) is not None
-    if failed:
-        await transaction.execute("insert_faults", params)
-    return failed
+    failed = await transaction.fetch_one("fail_batch", params)
+    if failed is None:
+        return False
+    await transaction.execute("insert_faults", params)
+    await add_events(transaction, [end_event(batch_from_row(failed))])
+    return True
 
 
 async def cancel_batch(transaction: Transaction, workspace: str, batch_id: str, now: int) -> Batch | None:
@@ -126,27 +151,36 @@ async def cancel_batch(transaction: Transaction, workspace: str, batch_id: str, 
         return None
     params |= {"batch_key": row["key"], "now": now}
     if row["status"] == "validating":
-        await transaction.execute("cancel_validation", params)
+        canceled = await transaction.fetch_one("cancel_validation", params)
+        assert canceled is not None
+        await add_events(transaction, [end_event(batch_from_row(canceled))])
     elif row["status"] == "in_progress":
         await transaction.execute("begin_cancel", params)
         await _close_unclaimed_shards(transaction, row["key"])
-    await _notify(transaction, "stop_sending", row["key"])
+    await notify(transaction, "stop_sending", row["key"])
     row = await transaction.fetch_one("find_batch", params)
     return None if row is None else batch_from_row(row)
 
 
-async def expire_batch(transaction: Transaction, batch_key: int) -> None:
-    """Close the unclaimed shards of a batch, and notify the workers to stop sending the claimed ones."""
-    await transaction.execute("lock_batch_by_key", {"batch_key": batch_key})
+async def expire_batch(transaction: Transaction, batch_key: int, now: int) -> bool:
+    """Close the unclaimed shards of an overdue batch, end its pause, and notify the workers to stop sending the others.
+
+    Returns False if the batch is not overdue.
+    """
+    if not is_overdue(await transaction.fetch_one("lock_batch_by_key", {"batch_key": batch_key}), now):
+        return False
+    await transaction.execute("end_pause", {"batch_key": batch_key})
     await _close_unclaimed_shards(transaction, batch_key)
-    await _notify(transaction, "stop_sending", batch_key)
+    await notify(transaction, "expire", batch_key)
+    await notify(transaction, "stop_sending", batch_key)  # for processes of a version that does not know the other one
+    return True
 
 
 async def _close_unclaimed_shards(transaction: Transaction, batch_key: int) -> None:
     await transaction.execute("close_unclaimed_shards", {"batch_key": batch_key})
     row = await transaction.fetch_one("count_open_shards", {"batch_key": batch_key})
     if row is not None and row["open_shards"] == 0 and row["ended_at"] is None:
-        await _notify(transaction, "finalize", batch_key)
+        await notify(transaction, "finalize", batch_key)
 
 
 async def delete_batch(transaction: Transaction, workspace: str, batch_id: str, now: int) -> Batch | None:
@@ -158,7 +192,7 @@ async def delete_batch(transaction: Transaction, workspace: str, batch_id: str, 
     found = batch_from_row(row)
     if found.ended_at is not None:
         params |= {"batch_key": found.key, "now": now}
-        for query in ("delete_batch", "drop_native_jobs", "drop_providers", "delete_files_of_batch", "drop_faults"):
+        for query in _DELETES:
             await transaction.execute(query, params)
         await _release_blobs(transaction, found)
     return found
@@ -169,25 +203,26 @@ async def archive_batch(transaction: Transaction, batch_key: int, now: int) -> N
     row = await transaction.fetch_one("lock_batch_by_key", {"batch_key": batch_key})
     if row is not None and row["archived_at"] is None and row["deleted_at"] is None:
         await transaction.execute("archive_batch", {"batch_key": batch_key, "now": now})
-        await transaction.execute("drop_native_jobs", {"batch_key": batch_key})
+        for query in ("drop_native_jobs", "drop_lanes", "drop_failures", "expire_outputs"):
+            await transaction.execute(query, {"batch_key": batch_key, "now": now})
         await _release_blobs(transaction, batch_from_row(row))
 
 
 async def _release_blobs(transaction: Transaction, batch: Batch) -> None:
     """Turn the blobs of a batch into orphans, and subtract their bytes from the workspace."""
-    await _add_orphan_blobs(transaction, batch.blobs)
+    await add_orphan_blobs(transaction, batch.blobs)
     await add_stored_bytes(transaction, batch.workspace, -batch.stored_bytes)
 
 
-async def _add_orphan_blobs(transaction: Transaction, names: Sequence[str]) -> None:
+async def add_orphan_blobs(transaction: Transaction, names: Sequence[str]) -> None:
     """Register blobs whose owner is gone as orphans that no process is writing."""
     await transaction.execute("add_orphan_blobs", {"names": list(names)})
 
 
-async def _adopt_blob(transaction: Transaction, name: str) -> None:
-    """Make a blob its owner's; raises `StoreError` if it was removed meanwhile."""
+async def adopt_blob(transaction: Transaction, name: str) -> None:
+    """Make a blob its owner's; raises `LostBlob` if it was removed meanwhile."""
     if await transaction.fetch_one("adopt_blob", {"name": name}) is None:
-        raise StoreError(f"{name} was removed as an orphan, because its writer missed its heartbeats")
+        raise LostBlob(f"{name} was removed as an orphan, because its writer missed its heartbeats")
 
 
 async def claim_shard(
@@ -202,7 +237,7 @@ async def claim_shard(
 
     async def read() -> tuple[Claim, bytes] | None:
         shard, batch, mark = await shards.fetchone(), await batches.fetchone(), await marks.fetchone()
-        if shard is None or batch is None:
+        if shard is None or batch is None or not shard["claimed"]:
             return None
         finished = finished_seqs(await chunks.fetchall())
         claimed = Claim(
@@ -228,21 +263,59 @@ async def append_chunk(transaction: Transaction, claim: Claim, chunk: ResultChun
     fenced = await transaction.fetch_one("fence_shard", shard_key)
     batch = await locking.fetchone()
     if batch is None or (fenced is None and not (shard_done and await transaction.fetch_one("is_chunk_stored", row))):
-        raise StaleClaim(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
+        raise stale_claim(claim)
     if fenced is None:
         return bool(batch["open_shards"] == 0)
-    await store_results(transaction, claim.batch.key, claim.shard.index, chunk, number=fenced["number"])
+    place = {"batch_key": claim.batch.key, "shard": claim.shard.index, "number": fenced["number"]}
+    counts = batch_from_row(batch).counts
+    await store_results(transaction, batch, place, chunk, counts, pace=pace_after_chunk(batch, chunk))
+    if chunk.ended_tasks:
+        await transaction.execute("end_tasks", {"batch_key": claim.batch.key, "seqs": list(chunk.ended_tasks)})
+    if chunk.outputs:
+        await _insert_outputs(transaction, claim.batch.workspace, chunk.outputs)
     return shard_done and await _close_shard(transaction, batch, shard_key)
 
 
+async def _insert_outputs(transaction: Transaction, workspace: str, outputs: Sequence[NewFile]) -> None:
+    """Store the files that requests made, unless an earlier attempt whose response was lost has done so.
+
+    They count in the quotas, but a quota does not refuse what is paid for.
+    """
+    await transaction.execute("lock_workspace_order", {"workspace": workspace})
+    stored = [
+        output
+        for output in outputs
+        if await transaction.fetch_one("insert_file", msgspec.structs.asdict(output)) is not None
+    ]
+    for output in stored:
+        await adopt_blob(transaction, str(output.blob))
+    if stored:
+        size = sum(counted_size(output.size) for output in stored)
+        await add_stored_bytes(transaction, workspace, size, files=len(stored))
+
+
 async def store_results(
-    transaction: Transaction, batch_key: int, shard: int, chunk: ResultChunk, *, number: int
+    transaction: Transaction, batch: Row, place: Params, chunk: ResultChunk, before: Counts, *, pace: str | None = None
 ) -> None:
-    """Insert a chunk and add it to the counts of its batch, which is locked, unless it is stored already."""
-    if chunk.seqs:
-        row = {"batch_key": batch_key, "shard": shard, "number": number, "lines": chunk.lines}
-        await transaction.execute("store_chunk", row | _chunk_key(chunk) | chunk_counts(chunk))
-        hit_failpoint("chunk_half_flushed")
+    """Insert a chunk, add it to what its batch counts, and pause the batch if it says so, unless it is stored already.
+
+    ``batch`` is the batch as it was locked, and ``before`` are its counts without the chunk.
+    """
+    if not chunk.seqs:
+        return
+    row = {"lines": chunk.lines, "pace": pace, **_chunk_key(chunk), **chunk_counts(chunk)}
+    storing = await transaction.execute("store_chunk", {**place, **row})
+    hit_failpoint("chunk_half_flushed")
+    is_told, is_watched = may_tell(before, chunk), may_change_pause(batch, chunk)
+    stored = await storing.fetchone() if chunk.failures or is_told or is_watched else None
+    if stored is None:
+        return
+    if chunk.failures:
+        await add_failures(transaction, batch["key"], chunk.failures)
+    if is_told:
+        await add_events(transaction, result_events(batch_from_row(stored), chunk))
+    if is_watched:
+        await pause_by_results(transaction, batch["key"], chunk)
 
 
 def _chunk_key(chunk: ResultChunk) -> dict[str, object]:
@@ -255,16 +328,23 @@ async def _close_shard(transaction: Transaction, batch: Row, shard_key: Params) 
     await transaction.execute("drop_marks", shard_key)
     last = bool(batch["open_shards"] == 1)
     if last:
-        await _notify(transaction, "finalize", batch["key"])
+        await notify(transaction, "finalize", batch["key"])
     return last
 
 
-async def end_batch(transaction: Transaction, params: Params, results_blob: str, files: Sequence[NewFile]) -> bool:
+async def end_batch(
+    transaction: Transaction,
+    params: Params,
+    results_blob: str,
+    unfinished: FailureGroup | None,
+    files: Sequence[NewFile],
+) -> bool:
     """End a batch with its results and store its result files; False if it has already ended."""
     ended = await transaction.fetch_one("end_batch", params)
     if ended is None:
         return False
-    await _adopt_blob(transaction, results_blob)
+    await add_unfinished(transaction, ended["key"], unfinished)
+    await adopt_blob(transaction, results_blob)
     await transaction.execute("drop_shards", params)
     if files:
         await transaction.execute("lock_workspace_order", {"workspace": ended["workspace"]})
@@ -272,51 +352,5 @@ async def end_batch(transaction: Transaction, params: Params, results_blob: str,
         await transaction.execute("insert_file", msgspec.structs.asdict(file))
     await add_spend(transaction, ended["workspace"], ended["cost"], cast("int", params["now"]))
     await add_stored_bytes(transaction, ended["workspace"], cast("int", params["results_size"]))
+    await add_events(transaction, [end_event(batch_from_row(ended))])
     return True
-
-
-async def create_file(transaction: Transaction, new: NewFile) -> File:
-    """Store an uploaded file."""
-    await _adopt_blob(transaction, str(new.blob))
-    await transaction.execute("lock_workspace_order", {"workspace": new.workspace})
-    demand = QuotaDemand(files=1, stored_bytes=counted_size(new.size), creates=1)
-    await reserve_quota(transaction, new.workspace, demand, new.created_at)
-    row = await transaction.fetch_one("insert_file", msgspec.structs.asdict(new))
-    assert row is not None
-    return file_from_row(row)
-
-
-async def delete_file(transaction: Transaction, params: Params) -> File | None:
-    """Delete a file; blobs that only it used become orphans."""
-    await transaction.execute("lock_batch_of_file", params)
-    row = await transaction.fetch_one("delete_file", params)
-    if row is None:
-        return None
-    await _release_file_blobs(transaction, row)
-    return file_from_row(row)
-
-
-async def expire_files(transaction: Transaction, now: int) -> None:
-    """Delete some expired files."""
-    params = {"now": now, "ids": [row["id"] for row in await transaction.fetch_all("expired_files", {"now": now})]}
-    if params["ids"]:
-        await transaction.execute("lock_batches_of_files", params)
-        for row in await transaction.fetch_all("expire_files", params):
-            await _release_file_blobs(transaction, row)
-
-
-async def _release_file_blobs(transaction: Transaction, file: Row) -> None:
-    """Release the blobs of a deleted file: its own, or its batch's if no other file of the batch is left."""
-    params = {"id": file["batch_id"], "workspace": file["workspace"]}
-    if file["batch_id"] is None:
-        await _add_orphan_blobs(transaction, (file["blob"],))
-        await add_stored_bytes(transaction, file["workspace"], -counted_size(file["size"]), files=-1)
-    elif await transaction.fetch_one("has_files", params) is None:
-        batch = await transaction.fetch_one("find_batch", params)
-        if batch is not None:
-            await archive_batch(transaction, batch["key"], file["deleted_at"])
-
-
-async def _notify(transaction: Transaction, event: ClusterEvent, batch_key: int) -> None:
-    """Notify the other processes of a batch when this transaction commits."""
-    await transaction.execute("notify", {"event": event, "batch_key": batch_key})

@@ -58,6 +58,7 @@ class SqliteFile:
         self._pending: queue.SimpleQueue[_PendingWrite | None] = queue.SimpleQueue()
         self._local = threading.local()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-read")
+        self._long_reads = asyncio.Semaphore(READERS - 1)
         self._reader_connections: list[sqlite3.Connection] = []
         self._lookups = Lookups(self.connect_to_read)
         self._writer: threading.Thread | None = None
@@ -94,6 +95,11 @@ class SqliteFile:
             raise StoreError("the database is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
+    async def read_long(self, work: Work[T]) -> T:
+        """Run work that reads a long list; one of the readers' threads is left to all other reads."""
+        async with self._long_reads:
+            return await self.read(work)
+
     async def look_up(self, key: Hashable, work: Work[T]) -> T:
         """Run work that reads a few rows by an index; ``key`` names what it reads. See `Lookups`."""
         if not self._closed and self._lookups.are_fast():
@@ -102,6 +108,15 @@ class SqliteFile:
             except sqlite3.Error:
                 pass  # a thread can wait for a lock, and reports the error
         return await self.read(work)
+
+    def state(self) -> object | None:
+        """Return the same object as before if nothing was committed since; None if lookups cannot tell."""
+        if self._closed or not self._lookups.are_fast():
+            return None
+        try:
+            return self._lookups.state()
+        except sqlite3.Error:
+            return None
 
     def connect(self, *, timeout: float = BUSY_TIMEOUT) -> sqlite3.Connection:
         """Open a connection in WAL mode; every commit is synced to the disk before it returns."""

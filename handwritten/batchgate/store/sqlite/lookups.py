@@ -38,6 +38,7 @@ class Lookups:
         self._connection: sqlite3.Connection | None = None
         self._paused_until = 0.0
         self._version = -1
+        self._state = object()
         self._checked = False
         """Whether the version was checked in this round of the event loop."""
         self._remembered: dict[Hashable, object] = {}
@@ -51,32 +52,48 @@ class Lookups:
 
         Raises `sqlite3.Error`, also where a reader that waits for a lock would succeed.
         """
-        begun = time.monotonic()
-        if self._connection is None:
-            self._connection = self._connect(timeout=0)
-        if not self._checked:  # what is answered after a commit is asked for in a later round
-            self._forget_if_changed(self._connection)
-            self._checked = True
-            asyncio.get_running_loop().call_soon(self._check_again)
+        connection = self._checked_connection()
         if key not in self._remembered:
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
-            self._remembered[key] = work(self._connection)
-        if time.monotonic() - begun > SLOW:
-            self._paused_until = time.monotonic() + PAUSE
+            begun = time.monotonic()
+            self._remembered[key] = work(connection)
+            self._pause_if_slow(begun)
         return cast("T", self._remembered[key])
+
+    def state(self) -> object:
+        """Return the same object as before, if nothing was committed since; raises `sqlite3.Error`."""
+        self._checked_connection()
+        return self._state
 
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
             self._connection.close()
 
+    def _checked_connection(self) -> sqlite3.Connection:
+        """Return the connection, after all results are forgotten if another connection has committed.
+
+        It is checked once in a round of the event loop: what is answered after a commit is asked for in a later round.
+        Results that are read after this are newer.
+        """
+        if self._connection is None:
+            self._connection = self._connect(timeout=0)
+        if not self._checked:
+            begun = time.monotonic()
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            if version != self._version:
+                self._remembered.clear()
+                self._version, self._state = version, object()
+            self._checked = True
+            asyncio.get_running_loop().call_soon(self._check_again)
+            self._pause_if_slow(begun)
+        return self._connection
+
     def _check_again(self) -> None:
         self._checked = False
 
-    def _forget_if_changed(self, connection: sqlite3.Connection) -> None:
-        """Forget all results if another connection has committed; results that are read after this are newer."""
-        (version,) = connection.execute("PRAGMA data_version").fetchone()
-        if version != self._version:
-            self._remembered.clear()
-            self._version = version
+    def _pause_if_slow(self, begun: float) -> None:
+        now = time.monotonic()
+        if now - begun > SLOW:
+            self._paused_until = now + PAUSE

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.native_job import ACTIVE_STATES, NativeJob
+from batchgate.engine.model.price import Spend
 from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.store.native_records import (
     can_hold,
     closed_shard,
     finished_seqs,
+    lanes_from_row,
+    lanes_row,
+    late_answers_row,
     native_job_from_row,
     native_job_row,
     shards_of_job,
@@ -21,6 +28,8 @@ from batchgate.store.native_records import (
 from batchgate.store.queries import load_queries
 from batchgate.store.records import shard_job
 from batchgate.store.sqlite.connection import SqliteFile
+from batchgate.store.sqlite.quotas import add_spend
+from batchgate.store.sqlite.steering import SqliteSteering
 from batchgate.store.sqlite.transactions import fetch_finished, fetch_withheld, insert_results
 
 QUERIES: Final = load_queries("batchgate.store.sqlite", "native_jobs.sql")
@@ -28,6 +37,8 @@ QUERIES: Final = load_queries("batchgate.store.sqlite", "native_jobs.sql")
 
 class SqliteNativeJobs:
     """The part of a store that implements `NativeJobStore`."""
+
+    steering: SqliteSteering
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
@@ -38,10 +49,22 @@ class SqliteNativeJobs:
         return [row["key"] for row in rows]
 
     async def save_plan(
-        self, batch_key: int, jobs: Sequence[NativeJob], direct_shards: Sequence[int]
+        self,
+        batch_key: int,
+        jobs: Sequence[NativeJob],
+        direct_shards: Sequence[int],
+        lanes: Sequence[LanePart] = (),
     ) -> Sequence[QueuedShard]:
-        """Store the jobs of a batch, and release shards; does nothing if the batch has its plan."""
-        return await self._file.write(lambda connection: _save_plan(connection, batch_key, jobs, direct_shards))
+        """Store the jobs and lanes of a batch, and release shards; does nothing if the batch has its plan."""
+        return await self._file.write(lambda connection: _save_plan(connection, batch_key, jobs, direct_shards, lanes))
+
+    async def lanes_of(self, batch_key: int) -> Sequence[LanePart]:
+        """Read which lanes the plan of a batch has chosen for its requests."""
+        params = {"batch_key": batch_key}
+        return await self._file.look_up(
+            ("lanes_of_batch", batch_key),
+            lambda c: lanes_from_row(c.execute(QUERIES["lanes_of_batch"], params).fetchone()),
+        )
 
     async def take_jobs(self, *, new_only: bool = False) -> Sequence[NativeJob]:
         """Read all active jobs, or the new ones, with a new epoch each."""
@@ -54,16 +77,42 @@ class SqliteNativeJobs:
     async def jobs_of(self, batch_key: int) -> Sequence[NativeJob]:
         """Read all jobs of a batch in the order of their creation."""
         params = {"batch_key": batch_key}
-        rows = await self._file.read(lambda c: c.execute(QUERIES["jobs_of_batch"], params).fetchall())
-        return [native_job_from_row(row) for row in rows]
+        return await self._file.look_up(
+            ("jobs_of_batch", batch_key),
+            lambda c: [native_job_from_row(row) for row in c.execute(QUERIES["jobs_of_batch"], params)],
+        )
+
+    async def active_jobs(self, batch_keys: Collection[int]) -> Sequence[NativeJob]:
+        """Read the active jobs of some batches."""
+        params = {"batch_keys": msgspec.json.encode(list(batch_keys)).decode()}
+        query = "active_jobs_of_batches"
+        return await self._file.read(lambda c: [native_job_from_row(row) for row in c.execute(QUERIES[query], params)])
 
     async def save_job(self, job: NativeJob) -> None:
         """Write the changed fields of an active job."""
         await self._file.write(lambda connection: _save_job(connection, job))
 
-    async def append_native_results(self, job: NativeJob, shard: int, chunk: ResultChunk) -> None:
-        """Write results of a job that belong to one shard."""
-        await self._file.write(lambda connection: _append_results(connection, job, shard, chunk))
+    async def known_upstream_ids(self, ids: Collection[str]) -> frozenset[str]:
+        """Return those of the ids that jobs of any batch have upstream."""
+        params = {"ids": msgspec.json.encode(list(ids)).decode()}
+        rows = await self._file.read(lambda c: c.execute(QUERIES["known_upstream_ids"], params).fetchall())
+        return frozenset(row["upstream_id"] for row in rows)
+
+    async def uncleaned_jobs(self, ended_after: int) -> Sequence[NativeJob]:
+        """Read the jobs that ended after a time and may have something left upstream."""
+        params = {"ended_after": ended_after}
+        rows = await self._file.read(lambda c: c.execute(QUERIES["uncleaned_jobs"], params).fetchall())
+        return [native_job_from_row(row) for row in rows]
+
+    async def mark_cleaned(self, job: NativeJob) -> None:
+        """Store that nothing of an ended job is left upstream."""
+        params = {"key": job.key, "upstream_id": job.upstream_id}
+        await self._file.write(lambda connection: connection.execute(QUERIES["mark_cleaned"], params))
+
+    async def append_native_results(self, job: NativeJob, chunks: Mapping[int, ResultChunk]) -> None:
+        """Write results of a job together, in a chunk for each shard."""
+        if await self._file.write(lambda connection: _append_results(connection, job, chunks)):
+            self.steering.signal_pause()
 
     async def finished_of(self, job: NativeJob) -> frozenset[int]:
         """Read the seqs that have durable results, of the shards from the first to the last request of a job."""
@@ -74,19 +123,30 @@ class SqliteNativeJobs:
         """Write a job in a final state, and release the held shards with requests of it."""
         return await self._file.write(lambda connection: _end_job(connection, job))
 
+    async def count_paid_twice(self, job: NativeJob, *, paid_twice: int, spend: Spend, now: int) -> None:
+        """Store how many requests an ended job answered too late, and add them to its batch."""
+        params = late_answers_row(job, paid_twice, spend)
+        await self._file.write(lambda connection: _count_paid_twice(connection, params, now))
+
     async def hold_shard(self, claim: Claim) -> bool:
         """Release a claim, and hold the shard if the end of a job will release it."""
         return await self._file.write(lambda connection: _hold_shard(connection, claim))
 
 
 def _save_plan(
-    connection: sqlite3.Connection, batch_key: int, jobs: Sequence[NativeJob], direct_shards: Sequence[int]
+    connection: sqlite3.Connection,
+    batch_key: int,
+    jobs: Sequence[NativeJob],
+    direct_shards: Sequence[int],
+    lanes: Sequence[LanePart],
 ) -> Sequence[QueuedShard]:
     batch = connection.execute(QUERIES["end_planning"], {"batch_key": batch_key}).fetchone()
     if batch is None:
         return []
     planned = jobs if batch["status"] == "in_progress" else ()
     connection.executemany(QUERIES["insert_job"], [native_job_row(job) for job in planned])
+    if lanes and batch["status"] == "in_progress":
+        connection.execute(QUERIES["insert_lanes"], lanes_row(batch_key, lanes))
     held = [row["shard"] for row in connection.execute(QUERIES["held_shards"], {"batch_key": batch_key})]
     return _release_shards(connection, batch_key, set(held).intersection(direct_shards) if planned else held)
 
@@ -105,12 +165,16 @@ def _save_job(connection: sqlite3.Connection, job: NativeJob) -> None:
         raise stale_job(job)
 
 
-def _append_results(connection: sqlite3.Connection, job: NativeJob, shard: int, chunk: ResultChunk) -> None:
+def _append_results(connection: sqlite3.Connection, job: NativeJob, chunks: Mapping[int, ResultChunk]) -> bool:
+    """Store results; return whether they have paused the batch."""
     _find_active(connection, job)
-    shard_key = {"batch_key": job.batch_key, "shard": shard}
-    if connection.execute(QUERIES["find_open_shard"], shard_key).fetchone() is None:
-        raise closed_shard(job, shard)
-    insert_results(connection, job.batch_key, shard, chunk, shards_done=0)
+    paused = False
+    for shard, chunk in chunks.items():
+        shard_key = {"batch_key": job.batch_key, "shard": shard}
+        if connection.execute(QUERIES["find_open_shard"], shard_key).fetchone() is None:
+            raise closed_shard(job, shard)
+        paused = insert_results(connection, shard_key, chunk, shards_done=0).paused or paused
+    return paused
 
 
 def _find_active(connection: sqlite3.Connection, job: NativeJob) -> None:
@@ -128,6 +192,14 @@ def _end_job(connection: sqlite3.Connection, job: NativeJob) -> Sequence[QueuedS
     _save_job(connection, job)
     held = connection.execute(QUERIES["held_shards"], {"batch_key": job.batch_key}).fetchall()
     return _release_shards(connection, job.batch_key, shards_of_job(held, job.seqs))
+
+
+def _count_paid_twice(connection: sqlite3.Connection, params: Mapping[str, int], now: int) -> None:
+    if connection.execute(QUERIES["set_paid_twice"], params).rowcount == 0:
+        return
+    batch = connection.execute(QUERIES["count_late_answers"], params).fetchone()
+    if batch["ended_at"] is not None:
+        add_spend(connection, batch["workspace"], params["cost"], now)
 
 
 def _hold_shard(connection: sqlite3.Connection, claim: Claim) -> bool:

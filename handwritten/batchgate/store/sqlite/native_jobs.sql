@@ -12,13 +12,20 @@ RETURNING status
 INSERT INTO native_jobs (
     batch_key, token, account, model, kind, seqs, first_seq, last_seq, requests, tokens, state, epoch, credential,
     upstream_file, upstream_id, upstream_status, creating_at, created_at, submitted_at, ended_at, cancel_requested_at,
-    proven, refusals, answered, reason
+    sent, uploads, cleaned, refusals, answered, reason, account_missed_at, paid_twice
 )
 VALUES (
     :batch_key, :token, :account, :model, :kind, :seqs, :first_seq, :last_seq, :requests, :tokens, :state, :epoch,
     :credential, :upstream_file, :upstream_id, :upstream_status, :creating_at, :created_at, :submitted_at, :ended_at,
-    :cancel_requested_at, :proven, :refusals, :answered, :reason
+    :cancel_requested_at, :sent, :uploads, :cleaned, :refusals, :answered, :reason,
+    :account_missed_at, :paid_twice
 )
+
+-- name: insert_lanes
+INSERT INTO batch_lanes (batch_key, lanes) VALUES (:batch_key, :lanes)
+
+-- name: lanes_of_batch
+SELECT lanes FROM batch_lanes WHERE batch_key = :batch_key
 
 -- name: has_new_jobs
 SELECT 1 FROM native_jobs WHERE state NOT IN ('done', 'failed', 'withdrawn') AND epoch = 0 LIMIT 1
@@ -30,16 +37,42 @@ WHERE state NOT IN ('done', 'failed', 'withdrawn') AND (epoch = 0 OR NOT :new_on
 -- name: jobs_of_batch
 SELECT * FROM native_jobs WHERE batch_key = :batch_key ORDER BY key
 
+-- name: active_jobs_of_batches
+SELECT * FROM native_jobs
+WHERE batch_key IN (SELECT value FROM json_each(:batch_keys)) AND state NOT IN ('done', 'failed', 'withdrawn')
+ORDER BY key
+
+-- name: set_paid_twice
+UPDATE native_jobs SET paid_twice = :paid_twice WHERE key = :key AND paid_twice IS NULL
+
+-- name: count_late_answers
+UPDATE batches
+SET paid_twice = paid_twice + :paid_twice, cost = cost + :cost, native_cost = native_cost + :native_cost,
+    saved = saved + :saved, unpriced = unpriced + :unpriced
+WHERE key = :batch_key
+RETURNING workspace, ended_at
+
 -- name: find_held_job
 SELECT * FROM native_jobs WHERE key = :key AND epoch = :epoch
 
 -- name: save_job
 UPDATE native_jobs
 SET seqs = :seqs, first_seq = :first_seq, last_seq = :last_seq, requests = :requests,
-    proven = :proven, state = :state, credential = :credential, upstream_file = :upstream_file,
+    sent = :sent, uploads = :uploads, account_missed_at = :account_missed_at, cleaned = :cleaned,
+    state = :state, credential = :credential, upstream_file = :upstream_file,
     upstream_id = :upstream_id, upstream_status = :upstream_status, creating_at = :creating_at, submitted_at = :submitted_at, ended_at = :ended_at,
     cancel_requested_at = :cancel_requested_at, refusals = :refusals, answered = :answered, reason = :reason
 WHERE key = :key AND epoch = :epoch AND state NOT IN ('done', 'failed', 'withdrawn')
+
+-- name: known_upstream_ids
+SELECT upstream_id FROM native_jobs WHERE upstream_id IN (SELECT value FROM json_each(:ids))
+
+-- name: uncleaned_jobs
+SELECT * FROM native_jobs
+WHERE cleaned = 0 AND state IN ('done', 'failed', 'withdrawn') AND ended_at > :ended_after ORDER BY key
+
+-- name: mark_cleaned
+UPDATE native_jobs SET cleaned = 1, upstream_id = :upstream_id WHERE key = :key
 
 -- name: finished_between
 SELECT chunks.seqs FROM shards

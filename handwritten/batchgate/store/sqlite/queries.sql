@@ -1,13 +1,14 @@
 -- name: insert_batch
 INSERT INTO batches (
     id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
-    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size, model, awaits_plan
+    in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size, model, awaits_plan, name,
+    parent, input_hash, fail_fast, budget, priority
 )
 VALUES (
     :id, :workspace, :dialect, :terms, :provider, :providers, :headers,
     iif(:input_blob IS NULL, 'validating', 'in_progress'), :total, :open_shards, :created_at, :expires_at,
     iif(:input_blob IS NULL, NULL, :created_at), :caller, :fingerprint, :idempotency_key, :input_blob, :input_size,
-    :model, :awaits_plan
+    :model, :awaits_plan, :name, :parent, :input_hash, :fail_fast, :budget, :priority
 )
 RETURNING *
 
@@ -20,13 +21,15 @@ SELECT workspace FROM batches WHERE key = :batch_key AND status = 'validating'
 -- name: start_batch
 UPDATE batches
 SET status = 'in_progress', in_progress_at = :now, total = :total, open_shards = :open_shards,
-    providers = :providers, input_blob = :input_blob, input_size = :input_size, model = :model
+    providers = :providers, input_blob = :input_blob, input_size = :input_size, model = :model,
+    input_hash = :input_hash
 WHERE key = :batch_key
 RETURNING *
 
 -- name: fail_batch
-UPDATE batches SET status = 'failed', ended_at = :now, first_faults = :first_faults
+UPDATE batches SET status = 'failed', ended_at = :now, first_faults = :first_faults, pause = NULL
 WHERE key = :batch_key AND status = 'validating'
+RETURNING *
 
 -- name: insert_faults
 INSERT INTO faults (batch_key, failed_at, faults) VALUES (:batch_key, :now, :faults)
@@ -39,6 +42,9 @@ DELETE FROM faults WHERE batch_key = :batch_key
 
 -- name: drop_native_jobs
 DELETE FROM native_jobs WHERE batch_key = :batch_key
+
+-- name: drop_lanes
+DELETE FROM batch_lanes WHERE batch_key = :batch_key
 
 -- name: drop_old_faults
 DELETE FROM faults WHERE failed_at <= :failed_before
@@ -91,13 +97,14 @@ WHERE named.workspace = :workspace AND named.provider = :provider AND batches.de
 ORDER BY named.batch_key ASC LIMIT :limit
 
 -- name: begin_cancel
-UPDATE batches SET status = 'canceling', cancel_initiated_at = :now
+UPDATE batches SET status = 'canceling', cancel_initiated_at = :now, pause = NULL
 WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND status = 'in_progress'
 RETURNING key
 
 -- name: cancel_validation
-UPDATE batches SET status = 'ended', cancel_initiated_at = :now, ended_at = :now
+UPDATE batches SET status = 'ended', cancel_initiated_at = :now, ended_at = :now, pause = NULL
 WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND status = 'validating'
+RETURNING *
 
 -- name: close_unclaimed_shards
 -- Shards that may have requests of an active job stay open.
@@ -112,6 +119,12 @@ WHERE batch_key = :batch_key AND claimed = 0 AND done = 0 AND held = 0 AND NOT E
 UPDATE batches SET open_shards = (SELECT count(*) FROM shards WHERE batch_key = batches.key AND done = 0)
 WHERE key = :batch_key
 
+-- name: end_pause
+UPDATE batches SET pause = NULL WHERE key = :batch_key AND pause IS NOT NULL
+
+-- name: drop_timeline
+DELETE FROM batch_timeline WHERE batch_key = :batch_key
+
 -- name: delete_batch
 UPDATE batches SET deleted_at = :now, idempotency_key = NULL, first_faults = NULL
 WHERE id = :id AND workspace = :workspace AND deleted_at IS NULL AND ended_at IS NOT NULL
@@ -121,6 +134,9 @@ DELETE FROM batch_providers WHERE workspace = :workspace AND batch_key = :batch_
 
 -- name: delete_files_of_batch
 UPDATE files SET deleted_at = :now WHERE batch_id = :id AND deleted_at IS NULL
+
+-- name: expire_outputs
+UPDATE files SET expires_at = :now WHERE output_of = :batch_key AND deleted_at IS NULL
 
 -- name: has_files
 SELECT 1 FROM files WHERE batch_id = :id AND deleted_at IS NULL
@@ -132,7 +148,8 @@ UPDATE shards SET claimed = 0 WHERE claimed = 1 AND done = 0
 UPDATE shards SET claimed = 0 WHERE batch_key = :batch_key AND shard = :shard AND epoch = :epoch AND done = 0
 
 -- name: claim_shard
-UPDATE shards SET epoch = epoch + 1, claimed = 1
+-- Of a paused batch, the claim of an earlier process is ended, and none begins.
+UPDATE shards SET epoch = epoch + 1, claimed = (SELECT pause IS NULL FROM batches WHERE key = :batch_key)
 WHERE batch_key = :batch_key AND shard = :shard AND done = 0 AND held = 0
 RETURNING *
 
@@ -155,18 +172,25 @@ INSERT INTO chunks (batch_key, shard, number, seqs, lines, succeeded, errored)
 SELECT :batch_key, :shard, count(*), :seqs, :lines, :succeeded, :errored
 FROM chunks WHERE batch_key = :batch_key AND shard = :shard
 
+-- name: pace_of_batch
+SELECT pace, pause FROM batches WHERE key = :batch_key
+
 -- name: count_results
 UPDATE batches
 SET succeeded = succeeded + :succeeded, errored = errored + :errored, repeated = repeated + :repeated,
     input_tokens = input_tokens + :input_tokens, cached_tokens = cached_tokens + :cached_tokens,
     output_tokens = output_tokens + :output_tokens, reasoning_tokens = reasoning_tokens + :reasoning_tokens,
-    cost = cost + :cost,
+    cache_write_tokens = cache_write_tokens + :cache_write_tokens,
+    long_cache_write_tokens = long_cache_write_tokens + :long_cache_write_tokens,
+    cost = cost + :cost, native_cost = native_cost + :native_cost, saved = saved + :saved,
+    unpriced = unpriced + :unpriced, pace = coalesce(:pace, pace),
     open_shards = open_shards - :shards_done
 WHERE key = :batch_key
-RETURNING open_shards
+RETURNING *
 
 -- name: unfinished_jobs
-SELECT batch_key, shard FROM shards WHERE done = 0 AND held = 0 ORDER BY shard, batch_key
+SELECT batch_key, shard FROM shards JOIN batches ON key = batch_key
+WHERE done = 0 AND held = 0 AND pause IS NULL ORDER BY shard, batch_key
 
 -- name: finalizable_batches
 SELECT key FROM batches WHERE ended_at IS NULL AND open_shards = 0 AND status <> 'validating'
@@ -202,9 +226,10 @@ WHERE batch_key = :batch_key AND shard = :shard AND number = :chunk
 UPDATE batches
 SET status = 'ended', succeeded = :succeeded, errored = :errored, canceled = :canceled, expired = :expired,
     results_blob = :results_blob, results_size = :results_size, results_sha256 = :results_sha256,
-    output_size = :output_size, output_file = :output_file, error_file = :error_file, ended_at = :now
+    output_size = :output_size, output_file = :output_file, error_file = :error_file, ended_at = :now,
+    pause = NULL, pace = NULL
 WHERE key = :batch_key AND ended_at IS NULL
-RETURNING workspace, cost
+RETURNING *
 
 -- name: add_orphan_blob
 INSERT OR IGNORE INTO loose_blobs (name) VALUES (:name)
@@ -248,19 +273,27 @@ WHERE key = :batch_key AND archived_at IS NULL AND deleted_at IS NULL
 -- name: open_batches
 SELECT workspace, status, count(*) AS number FROM batches WHERE ended_at IS NULL GROUP BY workspace, status
 
+-- name: active_native_jobs
+SELECT account, state, count(*) AS number FROM native_jobs
+WHERE state NOT IN ('done', 'failed', 'withdrawn') GROUP BY account, state
+
 -- name: waiting_shards
 SELECT number, created_at AS since
-FROM (SELECT count(*) AS number, min(batch_key) AS oldest FROM shards WHERE done = 0 AND claimed = 0 AND held = 0)
+FROM (
+    SELECT count(*) AS number, min(batch_key) AS oldest FROM shards
+    WHERE done = 0 AND claimed = 0 AND held = 0
+        AND batch_key NOT IN (SELECT key FROM batches WHERE ended_at IS NULL AND pause IS NOT NULL)
+)
 LEFT JOIN batches ON key = oldest
 
 -- name: insert_file
 INSERT INTO files (
     id, workspace, provider, purpose, filename, size, sha256, created_at, expires_at, blob, batch_id, part,
-    mime_type
+    mime_type, output_of
 )
 VALUES (
     :id, :workspace, :provider, :purpose, :filename, :size, :sha256, :created_at, :expires_at, :blob, :batch_id, :part,
-    :mime_type
+    :mime_type, :output_of
 )
 RETURNING *
 
@@ -317,3 +350,17 @@ DELETE FROM secrets WHERE name = :name RETURNING name
 
 -- name: reencrypt_secret
 UPDATE secrets SET ciphertext = :new WHERE name = :name AND ciphertext = :old RETURNING name
+
+-- name: reencrypt_webhook
+UPDATE webhooks
+SET secret = CASE secret WHEN :old THEN :new ELSE secret END,
+    previous_secret = CASE previous_secret WHEN :old THEN :new ELSE previous_secret END
+WHERE 'webhook:' || id = :name AND :old IN (secret, previous_secret)
+RETURNING key
+
+-- name: list_ciphertexts
+SELECT name, ciphertext FROM secrets
+UNION ALL
+SELECT 'webhook:' || id, secret FROM webhooks
+UNION ALL
+SELECT 'webhook:' || id, previous_secret FROM webhooks WHERE previous_secret IS NOT NULL

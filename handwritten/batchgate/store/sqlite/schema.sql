@@ -42,13 +42,36 @@ CREATE TABLE batches (
     cost INTEGER NOT NULL DEFAULT 0,
     results_sha256 BLOB,
     model TEXT,
-    awaits_plan INTEGER NOT NULL DEFAULT 0
+    awaits_plan INTEGER NOT NULL DEFAULT 0,
+    native_cost INTEGER NOT NULL DEFAULT 0,
+    saved INTEGER NOT NULL DEFAULT 0,
+    unpriced INTEGER NOT NULL DEFAULT 0,
+    paid_twice INTEGER NOT NULL DEFAULT 0,
+    cache_write_tokens INTEGER NOT NULL DEFAULT 0,
+    long_cache_write_tokens INTEGER NOT NULL DEFAULT 0,
+    name TEXT,
+    pause TEXT,
+    parent TEXT,
+    input_hash BLOB,
+    fail_fast TEXT,
+    budget INTEGER,
+    priority TEXT NOT NULL DEFAULT 'normal',
+    pace TEXT
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX batches_by_fingerprint ON batches (fingerprint, created_at);
 CREATE INDEX batches_open ON batches (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX batches_open_of_workspace ON batches (workspace) WHERE ended_at IS NULL;
+CREATE INDEX batches_by_end ON batches (workspace, ended_at) WHERE deleted_at IS NULL AND ended_at IS NOT NULL;
+-- Lists of the gateway are in the order of creation, and each of these filters has an index of its own.
+CREATE INDEX batches_by_creation ON batches (workspace, created_at, key) WHERE deleted_at IS NULL;
+CREATE INDEX batches_by_name ON batches (workspace, name, created_at, key)
+    WHERE deleted_at IS NULL AND name IS NOT NULL;
+CREATE INDEX batches_by_status ON batches (workspace, status, created_at, key) WHERE deleted_at IS NULL;
+CREATE INDEX batches_by_model ON batches (workspace, model, created_at, key)
+    WHERE deleted_at IS NULL AND model IS NOT NULL;
+CREATE INDEX batches_by_parent ON batches (workspace, parent, key) WHERE parent IS NOT NULL;
 CREATE INDEX batches_with_results ON batches (created_at)
     WHERE results_blob IS NOT NULL AND output_file IS NULL AND error_file IS NULL AND deleted_at IS NULL;
 
@@ -96,7 +119,8 @@ CREATE TABLE faults (
 ) STRICT;
 CREATE INDEX faults_by_time ON faults (failed_at);
 
--- A deleted file keeps its row as a cursor for paging. A result file of a batch has no blob of its own.
+-- A deleted file keeps its row as a cursor for paging. A result file of a batch has no blob of its own; an output of one
+-- of its requests has.
 CREATE TABLE files (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -113,11 +137,13 @@ CREATE TABLE files (
     batch_id TEXT,
     part TEXT,
     mime_type TEXT,
+    output_of INTEGER,
     CHECK ((blob IS NULL) = (batch_id IS NOT NULL) AND (part IS NULL) = (batch_id IS NULL))
 ) STRICT;
 CREATE INDEX files_of_batch ON files (batch_id) WHERE batch_id IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX files_by_workspace ON files (workspace, key) WHERE deleted_at IS NULL;
 CREATE INDEX files_to_expire ON files (expires_at) WHERE deleted_at IS NULL AND expires_at IS NOT NULL;
+CREATE INDEX files_output_of ON files (output_of) WHERE output_of IS NOT NULL AND deleted_at IS NULL;
 
 -- Orphan blobs, which no batch and no file owns: being written, left by a process that died, or of a deleted owner.
 CREATE TABLE loose_blobs (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
@@ -207,16 +233,95 @@ CREATE TABLE native_jobs (
     submitted_at INTEGER,
     ended_at INTEGER,
     cancel_requested_at INTEGER,
-    proven INTEGER NOT NULL,
     refusals INTEGER NOT NULL,
     answered INTEGER NOT NULL,
-    reason TEXT
+    reason TEXT,
+    paid_twice INTEGER,
+    sent INTEGER,
+    cleaned INTEGER NOT NULL DEFAULT 0,
+    uploads INTEGER NOT NULL DEFAULT 0,
+    account_missed_at INTEGER
 ) STRICT;
 CREATE INDEX native_jobs_of_batch ON native_jobs (batch_key);
 CREATE INDEX native_jobs_active ON native_jobs (batch_key) WHERE state NOT IN ('done', 'failed', 'withdrawn');
+CREATE INDEX native_jobs_uncleaned ON native_jobs (key)
+WHERE cleaned = 0 AND state IN ('done', 'failed', 'withdrawn');
+
+-- Which lanes the plan of a batch has chosen for its requests, and why, as JSON.
+CREATE TABLE batch_lanes (
+    batch_key INTEGER PRIMARY KEY REFERENCES batches (key),
+    lanes BLOB NOT NULL
+) STRICT;
+
+-- The tasks that run at providers for requests without a result.
+CREATE TABLE provider_tasks (
+    batch_key INTEGER NOT NULL REFERENCES batches (key),
+    seq INTEGER NOT NULL,
+    account TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (batch_key, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX provider_tasks_by_time ON provider_tasks (created_at);
+
+-- Why requests of a batch did not succeed: groups of failures as JSON.
+CREATE TABLE batch_failures (
+    batch_key INTEGER PRIMARY KEY REFERENCES batches (key),
+    failures BLOB NOT NULL
+) STRICT;
+
+-- What was done to a batch: who paused it, for example.
+CREATE TABLE batch_timeline (
+    batch_key INTEGER NOT NULL REFERENCES batches (key),
+    number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    action TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    detail TEXT,
+    PRIMARY KEY (batch_key, number)
+) STRICT, WITHOUT ROWID;
 
 -- How far the scrub of stored blobs has come, as JSON; at most one row.
 CREATE TABLE scrub_state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     state TEXT NOT NULL
 ) STRICT;
+
+-- URLs that events of batches are sent to. Their secrets are encrypted with a master key that is not in the database.
+CREATE TABLE webhooks (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    workspace TEXT NOT NULL,
+    url TEXT,
+    events TEXT NOT NULL,
+    secret BLOB NOT NULL,
+    previous_secret BLOB,
+    previous_secret_until INTEGER,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX webhooks_by_workspace ON webhooks (workspace, key);
+
+-- One row for each event that is sent to a webhook.
+CREATE TABLE webhook_deliveries (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    webhook_key INTEGER NOT NULL REFERENCES webhooks (key) ON DELETE CASCADE,
+    event_id TEXT NOT NULL,
+    batch_key INTEGER REFERENCES batches (key),
+    type TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    url TEXT,
+    created_at INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed')),
+    attempts INTEGER NOT NULL,
+    next_attempt_at INTEGER NOT NULL,
+    retry_until INTEGER NOT NULL,
+    attempted_at INTEGER,
+    response_status INTEGER,
+    error TEXT,
+    UNIQUE (webhook_key, event_id)
+) STRICT;
+CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries (webhook_key, key);
+CREATE INDEX webhook_deliveries_by_time ON webhook_deliveries (created_at);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_in_order ON webhook_deliveries (webhook_key, batch_key, key) WHERE state = 'pending';

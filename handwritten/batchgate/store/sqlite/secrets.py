@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from batchgate.engine.model.secret import Secret
+from batchgate.engine.model.secret import Ciphertext, Secret
 from batchgate.store.records import secret_from_row
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.migrate import migrate
@@ -38,9 +38,15 @@ class SqliteSecrets:
         """Delete a secret; False if none has this name."""
         return bool(await self._write("delete_secret", {"name": name}))
 
+    async def list_ciphertexts(self) -> Sequence[Ciphertext]:
+        """Read everything that is encrypted with a master key."""
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES["list_ciphertexts"]).fetchall())
+        return [Ciphertext(name=row["name"], ciphertext=row["ciphertext"]) for row in rows]
+
     async def reencrypt_secret(self, name: str, old: bytes, new: bytes) -> bool:
         """Replace the ciphertext of an unchanged value; False if the secret no longer has the old ciphertext."""
-        return bool(await self._write("reencrypt_secret", {"name": name, "old": old, "new": new}))
+        params = {"name": name, "old": old, "new": new}
+        return any([await self._write(query, params) for query in ("reencrypt_secret", "reencrypt_webhook")])
 
     async def _read(self, query: str, params: Mapping[str, object]) -> Sequence[Secret]:
         rows = await self._file.read(lambda connection: connection.execute(QUERIES[query], params).fetchall())

@@ -14,9 +14,11 @@ import msgspec
 from batchgate.engine.model.batch import Backlog, Batch, BatchPage, NewBatch, ValidatedInput
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.model.file import File, FilePage, NewFile
+from batchgate.engine.model.failure import FailureGroup
+from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk
 from batchgate.engine.model.usage import Counts
+from batchgate.store.list_records import list_query
 from batchgate.store.records import (
     batch_from_row,
     chunk_entry_from_row,
@@ -26,33 +28,43 @@ from batchgate.store.records import (
     unpack_seqs,
 )
 from batchgate.store.sqlite import transactions
-from batchgate.store.sqlite.connection import READERS, SqliteFile
+from batchgate.store.sqlite.batch_search import SqliteBatchSearch
+from batchgate.store.sqlite.connection import SqliteFile
+from batchgate.store.sqlite.events import SqliteEvents
+from batchgate.store.sqlite.failures import SqliteFailures
+from batchgate.store.sqlite.files import SqliteFiles
 from batchgate.store.sqlite.migrate import migrate
 from batchgate.store.sqlite.native_jobs import SqliteNativeJobs
+from batchgate.store.sqlite.retries import SqliteRetries
 from batchgate.store.sqlite.scrub import SqliteScrub
 from batchgate.store.sqlite.secrets import SqliteSecrets
 from batchgate.store.sqlite.sent_marks import SentMarks
+from batchgate.store.sqlite.steering import SqliteSteering
+from batchgate.store.sqlite.tasks import SqliteTasks
 from batchgate.store.sqlite.tenants import SqliteTenants
 from batchgate.store.sqlite.transactions import QUERIES, fetch_one
+from batchgate.store.sqlite.webhooks import SqliteWebhooks
 
-NO_UPPER_BOUND = 2**63 - 1
 LOOKUP_ROWS = 100
 """Rows of a page that are read on the event loop; they take half a millisecond."""
 
 
-class SqliteStore(SqliteNativeJobs):
+class SqliteStore(SqliteBatchSearch, SqliteRetries, SqliteFailures, SqliteNativeJobs, SqliteTasks, SqliteFiles):
     """Batches, shards, chunks and files in one SQLite file. An async context manager."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        super().__init__(SqliteFile(path))
+        file = SqliteFile(path)
+        SqliteNativeJobs.__init__(self, file)
+        SqliteFiles.__init__(self, file)
         self.secrets: Final = SqliteSecrets(self._file)
         self.scrub: Final = SqliteScrub(self._file)
+        self.steering = SqliteSteering(self._file)
+        self.webhooks: Final = SqliteWebhooks(self._file)
+        self.events: Final = SqliteEvents(self._file)
         self.tenants = SqliteTenants(self._file)
         """Workspaces and API keys; usable while the store is entered."""
         self._marks = SentMarks(path.with_suffix(".sent"))
-        self._long_reads = asyncio.Semaphore(READERS - 1)
-        """Long lists leave one of the readers' threads to all other reads."""
 
     async def __aenter__(self) -> Self:
         """Apply pending migrations, and release the claims of the previous process."""
@@ -76,6 +88,10 @@ class SqliteStore(SqliteNativeJobs):
         """Finish the queued work and close the files."""
         await self._file.close()
         self._marks.close()
+
+    def state(self) -> object | None:
+        """Return the same object as before if nothing was committed since; None if the disk is slow."""
+        return self._file.state()
 
     async def create_batch(self, new: NewBatch) -> tuple[Batch, Sequence[QueuedShard]]:
         """Store a batch and its shards, all or none."""
@@ -129,25 +145,14 @@ class SqliteStore(SqliteNativeJobs):
         self, workspace: str, *, older_than: int | None, newer_than: int | None, provider: str | None, limit: int
     ) -> BatchPage:
         """Read a page of batches, newest first; see `BatchStore.list_batches`."""
-        newest_last = newer_than is not None and older_than is None
-        name = ("list_newer" if newest_last else "list_older") + ("_of_provider" if provider else "")
-        params = {
-            "workspace": workspace,
-            "provider": provider,
-            "older_than": NO_UPPER_BOUND if older_than is None else older_than,
-            "newer_than": newer_than or 0,
-            "limit": limit + 1,
-        }
+        query = list_query(workspace, older_than=older_than, newer_than=newer_than, provider=provider, limit=limit)
 
         def read(connection: sqlite3.Connection) -> BatchPage:
-            found = transactions.fetch_batches(connection, name, params)
-            batches = found[:limit]
-            return BatchPage(batches=tuple(reversed(batches) if newest_last else batches), has_more=len(found) > limit)
+            return query.page(transactions.fetch_batches(connection, query.name, query.params))
 
         if limit > LOOKUP_ROWS:
-            async with self._long_reads:
-                return await self._file.read(read)
-        return await self._file.look_up((name, *params.values()), read)
+            return await self._file.read_long(read)
+        return await self._file.look_up((query.name, *query.params.values()), read)
 
     async def cancel_batch(self, workspace: str, batch_id: str, now: int) -> Batch | None:
         """Start to cancel a batch in progress, and return it; a batch in another state stays unchanged."""
@@ -175,12 +180,14 @@ class SqliteStore(SqliteNativeJobs):
 
     async def append_chunk(self, claim: Claim, chunk: ResultChunk, *, shard_done: bool) -> bool:
         """Write results if the claim's epoch is current; True if the batch can be finalized now."""
-        finalizable = await self._file.write(
+        stored = await self._file.write(
             lambda connection: transactions.append_chunk(connection, claim, chunk, shard_done=shard_done)
         )
         if shard_done:
             self._marks.drop((claim.batch.key, claim.shard.index))
-        return finalizable
+        if stored.paused:
+            self.steering.signal_pause()
+        return stored.finalizable
 
     async def release_shard(self, claim: Claim) -> None:
         """Release the claim of a shard that is not done."""
@@ -205,9 +212,9 @@ class SqliteStore(SqliteNativeJobs):
         )
         return [row["key"] for row in rows]
 
-    async def expire_batch(self, batch_key: int) -> None:
-        """Close the unclaimed shards of a batch."""
-        await self._file.write(lambda connection: transactions.close_unclaimed_shards(connection, batch_key))
+    async def expire_batch(self, batch_key: int, now: int) -> bool:
+        """Close the unclaimed shards of an overdue batch, and end its pause."""
+        return await self._file.write(lambda connection: transactions.expire_batch(connection, batch_key, now))
 
     async def find_batch_by_key(self, key: int) -> Batch | None:
         """Read a batch by its key."""
@@ -249,6 +256,7 @@ class SqliteStore(SqliteNativeJobs):
         now: int,
         results_sha256: bytes | None = None,
         output_size: int | None = None,
+        unfinished: FailureGroup | None = None,
         files: Sequence[NewFile] = (),
     ) -> bool:
         """End a batch with its results; False if it has already ended."""
@@ -258,7 +266,7 @@ class SqliteStore(SqliteNativeJobs):
             "results_sha256": results_sha256,
         }
         params |= {"output_size": output_size, "now": now}
-        return await self._file.write(lambda connection: transactions.end_batch(connection, params, files))
+        return await self._file.write(lambda connection: transactions.end_batch(connection, params, unfinished, files))
 
     async def drop_chunks(self, batch_key: int) -> None:
         """Delete the chunks of an ended batch, a few per transaction."""
@@ -309,43 +317,3 @@ class SqliteStore(SqliteNativeJobs):
     async def backlog(self) -> Backlog:
         """Count the open batches and the shards that wait for a worker."""
         return await self._file.read(transactions.backlog)
-
-    async def create_file(self, new: NewFile) -> File:
-        """Store a file."""
-        return await self._file.write(lambda connection: transactions.create_file(connection, new))
-
-    async def find_file(self, workspace: str, file_id: str, now: int) -> File | None:
-        """Read a file of a workspace; None if it does not exist, is deleted, or has expired by ``now``."""
-        params = {"workspace": workspace, "id": file_id, "now": 0}  # whatever the time, so that it can be remembered
-        files = await self._file.look_up(
-            ("find_file", workspace, file_id),
-            lambda connection: transactions.fetch_files(connection, "find_file", params),
-        )
-        return next((file for file in files if file.expires_at is None or file.expires_at > now), None)
-
-    async def find_file_cursor(self, workspace: str, file_id: str) -> int | None:
-        """Read the key of a file as a paging cursor; a deleted file keeps its key."""
-        params = {"workspace": workspace, "id": file_id}
-        key = ("find_file_cursor", workspace, file_id)
-        row = await self._file.look_up(key, lambda connection: fetch_one(connection, "find_file_cursor", params))
-        return None if row is None else int(row["key"])
-
-    async def list_files(
-        self, workspace: str, *, after: int | None, ascending: bool, limit: int, **filters: str | int | None
-    ) -> FilePage:
-        """Read a page of files in the order of upload or in reverse; see `FileStore.list_files`."""
-        name = "list_files_oldest_first" if ascending else "list_files_newest_first"
-        start = after if after is not None else 0 if ascending else NO_UPPER_BOUND
-        params = {"workspace": workspace, "after": start, "limit": limit + 1, **filters}
-        async with self._long_reads:
-            found = await self._file.read(lambda connection: transactions.fetch_files(connection, name, params))
-        return FilePage(files=tuple(found[:limit]), has_more=len(found) > limit)
-
-    async def delete_file(self, workspace: str, file_id: str, now: int) -> File | None:
-        """Delete a file and return it; only its paging cursor stays."""
-        params = {"workspace": workspace, "id": file_id, "now": now}
-        return await self._file.write(lambda connection: transactions.delete_file(connection, params))
-
-    async def expire_files(self, now: int) -> None:
-        """Delete some expired files."""
-        await self._file.write(lambda connection: transactions.expire_files(connection, now))

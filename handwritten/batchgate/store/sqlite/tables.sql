@@ -8,7 +8,7 @@ SELECT name, pk FROM pragma_table_info(:name) ORDER BY cid
 SELECT "table" FROM pragma_foreign_key_list(:name)
 
 -- name: last_keys
-SELECT name, seq FROM sqlite_sequence WHERE name NOT LIKE '%migration%'
+SELECT name, seq FROM sqlite_sequence WHERE name NOT LIKE '%migration%' AND seq > 0
 
 -- name: drop_last_key
 DELETE FROM sqlite_sequence WHERE name = :name

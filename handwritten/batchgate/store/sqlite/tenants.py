@@ -9,6 +9,7 @@ import msgspec
 
 from batchgate.engine.model.api_key import ApiKey, ApiKeyPage
 from batchgate.engine.model.workspace import QuotaUsage, Workspace, WorkspacePage
+from batchgate.store.list_records import NO_UPPER_BOUND
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.quotas import QUERIES, read_usage
 from batchgate.store.tenant_records import (
@@ -25,8 +26,6 @@ from batchgate.store.tenant_records import (
     workspace_not_found,
     workspace_row,
 )
-
-NO_UPPER_BOUND = 2**63 - 1
 
 
 class SqliteTenants:

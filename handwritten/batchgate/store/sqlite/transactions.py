@@ -7,11 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
+from msgspec import Struct
 
 from batchgate.engine.model.batch import Backlog, Batch, NewBatch, ValidatedInput
+from batchgate.engine.model.batch_event import creation_events, end_event, result_events, start_event
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.errors import StaleClaim, StoreError
-from batchgate.engine.model.file import File, NewFile, counted_size
+from batchgate.engine.model.errors import LostBlob
+from batchgate.engine.model.failure import FailureGroup
+from batchgate.engine.model.file import NewFile, counted_size
 from batchgate.engine.model.shard import ChunkSlice, QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.workspace import QuotaDemand
 from batchgate.engine.support.failpoints import hit_failpoint
@@ -21,19 +24,34 @@ from batchgate.store.records import (
     batch_from_row,
     chunk_counts,
     duplicate_lookup_row,
-    file_from_row,
+    is_overdue,
     new_batch_row,
+    pace_after_chunk,
     pack_seqs,
     shard_from_row,
     shard_job,
     shard_row,
+    stale_claim,
     validated_input_row,
 )
+from batchgate.store.sqlite.failures import add_failures, add_unfinished, drop_failures
+from batchgate.store.sqlite.pauses import pause_by_results
 from batchgate.store.sqlite.quotas import add_spend, add_stored_bytes, reserve_quota
+from batchgate.store.sqlite.webhooks import add_events
 
 QUERIES = load_queries("batchgate.store.sqlite", "queries.sql")
+TASKS = load_queries("batchgate.store.sqlite", "tasks.sql")
 DROP_CHUNKS_LIMIT = 64
 """Chunks that one transaction deletes at most, so that it does not delay others."""
+
+
+class StoredResults(Struct, frozen=True, kw_only=True):
+    """What has become of a batch with the results of a chunk."""
+
+    finalizable: bool
+    """Whether its last shard is done."""
+    paused: bool
+    """Whether these results have paused it."""
 
 
 def recover(connection: sqlite3.Connection) -> None:
@@ -50,11 +68,12 @@ def create_batch(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, 
     if repeated is not None:
         return repeated, ()
     if new.input_blob is not None:
-        _adopt_blob(connection, new.input_blob)
+        adopt_blob(connection, new.input_blob)
     # A file has at least one request; the exact number is known after its validation.
     demand = QuotaDemand(requests=max(1, new.total), batches=1, stored_bytes=new.input_size, creates=1)
     reserve_quota(connection, new.workspace, demand, new.created_at)
     batch = batch_from_row(connection.execute(QUERIES["insert_batch"], new_batch_row(new)).fetchone())
+    add_events(connection, creation_events(batch))
     return batch, _insert_shards(connection, batch, new.shards, held=new.planned)
 
 
@@ -67,9 +86,11 @@ def start_batch(
         return None
     demand = QuotaDemand(requests=validated.total, stored_bytes=validated.input_size)
     reserve_quota(connection, validating["workspace"], demand, now)
-    _adopt_blob(connection, validated.input_blob)
+    adopt_blob(connection, validated.input_blob)
     row = connection.execute(QUERIES["start_batch"], validated_input_row(batch_key, validated, now)).fetchone()
-    return _insert_shards(connection, batch_from_row(row), validated.shards, held=bool(row["awaits_plan"]))
+    batch = batch_from_row(row)
+    add_events(connection, [start_event(batch, now)])
+    return _insert_shards(connection, batch, validated.shards, held=bool(row["awaits_plan"]))
 
 
 def _insert_shards(
@@ -78,7 +99,7 @@ def _insert_shards(
     """Insert the shards of a batch, and the providers that it is listed by; return the jobs to enqueue."""
     connection.executemany(QUERIES["insert_provider"], _providers(batch))
     connection.executemany(QUERIES["insert_shard"], [shard_row(batch.key, shard, held=held) for shard in shards])
-    return [] if held else [shard_job(batch.key, shard.index) for shard in shards]
+    return [] if held or batch.pause else [shard_job(batch.key, shard.index) for shard in shards]
 
 
 def _providers(batch: Batch) -> list[dict[str, object]]:
@@ -87,10 +108,12 @@ def _providers(batch: Batch) -> list[dict[str, object]]:
 
 def fail_batch(connection: sqlite3.Connection, params: Mapping[str, object]) -> bool:
     """End a batch whose validation failed, and store the errors; False if it is no longer validating."""
-    failed = connection.execute(QUERIES["fail_batch"], params).rowcount > 0
-    if failed:
-        connection.execute(QUERIES["insert_faults"], params)
-    return failed
+    failed = fetch_one(connection, "fail_batch", params)
+    if failed is None:
+        return False
+    connection.execute(QUERIES["insert_faults"], params)
+    add_events(connection, [end_event(batch_from_row(failed))])
+    return True
 
 
 def find_repeated(connection: sqlite3.Connection, new: NewBatch) -> Batch | None:
@@ -112,11 +135,22 @@ def find_batch(connection: sqlite3.Connection, workspace: str, batch_id: str) ->
 def cancel_batch(connection: sqlite3.Connection, workspace: str, batch_id: str, now: int) -> Batch | None:
     """Start to cancel a batch, and close its unclaimed shards."""
     params = {"workspace": workspace, "id": batch_id, "now": now}
-    connection.execute(QUERIES["cancel_validation"], params)
+    canceled = fetch_one(connection, "cancel_validation", params)
+    if canceled is not None:
+        add_events(connection, [end_event(batch_from_row(canceled))])
     row = fetch_one(connection, "begin_cancel", params)
     if row is not None:
         close_unclaimed_shards(connection, row["key"])
     return find_batch(connection, workspace, batch_id)
+
+
+def expire_batch(connection: sqlite3.Connection, batch_key: int, now: int) -> bool:
+    """Close the unclaimed shards of an overdue batch, and end its pause; return False if it is not overdue."""
+    if not is_overdue(fetch_one(connection, "find_batch_by_key", {"key": batch_key}), now):
+        return False
+    connection.execute(QUERIES["end_pause"], {"batch_key": batch_key})
+    close_unclaimed_shards(connection, batch_key)
+    return True
 
 
 def close_unclaimed_shards(connection: sqlite3.Connection, batch_key: int) -> None:
@@ -132,8 +166,9 @@ def delete_batch(connection: sqlite3.Connection, workspace: str, batch_id: str, 
     if found is not None and connection.execute(QUERIES["delete_batch"], params).rowcount:
         connection.executemany(QUERIES["drop_providers"], _providers(found))
         connection.execute(QUERIES["delete_files_of_batch"], params)
-        for query in ("drop_faults", "drop_native_jobs"):
-            connection.execute(QUERIES[query], {"batch_key": found.key})
+        for query in ("drop_faults", "drop_native_jobs", "drop_lanes", "expire_outputs", "drop_timeline"):
+            connection.execute(QUERIES[query], {"batch_key": found.key, "now": now})
+        drop_failures(connection, found.key)
         _release_blobs(connection, found)
     return found
 
@@ -143,7 +178,9 @@ def archive_batch(connection: sqlite3.Connection, batch_key: int, now: int) -> N
     row = fetch_one(connection, "find_batch_by_key", {"key": batch_key})
     archived = connection.execute(QUERIES["archive_batch"], {"batch_key": batch_key, "now": now})
     if row is not None and archived.rowcount:
-        connection.execute(QUERIES["drop_native_jobs"], {"batch_key": batch_key})
+        for query in ("drop_native_jobs", "drop_lanes", "expire_outputs"):
+            connection.execute(QUERIES[query], {"batch_key": batch_key, "now": now})
+        drop_failures(connection, batch_key)
         _release_blobs(connection, batch_from_row(row))
 
 
@@ -158,18 +195,18 @@ def add_orphan_blobs(connection: sqlite3.Connection, names: Sequence[str]) -> No
     connection.executemany(QUERIES["add_orphan_blob"], [{"name": name} for name in names])
 
 
-def _adopt_blob(connection: sqlite3.Connection, name: str) -> None:
-    """Make a blob its owner's; raises `StoreError` if it was removed meanwhile."""
+def adopt_blob(connection: sqlite3.Connection, name: str) -> None:
+    """Make a blob its owner's; raises `LostBlob` if it was removed meanwhile."""
     if connection.execute(QUERIES["forget_orphan_blob"], {"name": name}).rowcount == 0:
-        raise StoreError(f"{name} was removed as an orphan, because another gateway has started on this database")
+        raise LostBlob(f"{name} was removed as an orphan, because another gateway has started on this database")
 
 
 def claim_shard(connection: sqlite3.Connection, job: QueuedShard) -> Claim | None:
-    """Claim a shard with a new epoch; None if it is done or held."""
+    """Claim a shard with a new epoch; None if it is done or held, or its batch is paused."""
     params = {"batch_key": job.batch_key, "shard": job.shard}
     row = fetch_one(connection, "claim_shard", params)
     batch = fetch_one(connection, "find_batch_by_key", {"key": job.batch_key})
-    if row is None or batch is None:
+    if row is None or batch is None or not row["claimed"]:
         return None
     finished, withheld = fetch_finished(connection, params), fetch_withheld(connection, params, shard_from_row(row))
     return Claim(
@@ -191,31 +228,60 @@ def fetch_withheld(connection: sqlite3.Connection, shard_key: Mapping[str, objec
     return withheld_seqs(connection.execute(QUERIES["active_jobs_of_shard"], shard_key), shard)
 
 
-def append_chunk(connection: sqlite3.Connection, claim: Claim, chunk: ResultChunk, *, shard_done: bool) -> bool:
-    """Write results if the claim's epoch is current; True if the batch can be finalized now."""
+def append_chunk(
+    connection: sqlite3.Connection, claim: Claim, chunk: ResultChunk, *, shard_done: bool
+) -> StoredResults:
+    """Write results if the claim's epoch is current."""
     shard_key = {"batch_key": claim.batch.key, "shard": claim.shard.index}
     fenced = connection.execute(QUERIES["fence_shard"], {**shard_key, "epoch": claim.epoch, "done": int(shard_done)})
     if fenced.rowcount == 0:
-        raise StaleClaim(f"shard {claim.shard.index} of {claim.batch.id} is no longer held at epoch {claim.epoch}")
-    open_shards = insert_results(connection, claim.batch.key, claim.shard.index, chunk, shards_done=int(shard_done))
-    return shard_done and open_shards == 0
+        raise stale_claim(claim)
+    batch = fetch_one(connection, "pace_of_batch", shard_key)
+    pace = None if batch is None else pace_after_chunk(batch, chunk)
+    stored = insert_results(connection, shard_key, chunk, shards_done=int(shard_done), pace=pace)
+    connection.executemany(TASKS["end_task"], [{"batch_key": claim.batch.key, "seq": seq} for seq in chunk.ended_tasks])
+    for output in chunk.outputs:
+        _insert_output(connection, output)
+    return stored
+
+
+def _insert_output(connection: sqlite3.Connection, output: NewFile) -> None:
+    """Store a file that a request made; it counts in the quotas, but a quota does not refuse what is paid for."""
+    adopt_blob(connection, str(output.blob))
+    connection.execute(QUERIES["insert_file"], msgspec.structs.asdict(output)).fetchone()
+    add_stored_bytes(connection, output.workspace, counted_size(output.size), files=1)
 
 
 def insert_results(
-    connection: sqlite3.Connection, batch_key: int, shard: int, chunk: ResultChunk, *, shards_done: int
-) -> int:
-    """Insert a chunk, add it to the counts of its batch, and return how many shards are open then."""
+    connection: sqlite3.Connection,
+    shard_key: Mapping[str, int],
+    chunk: ResultChunk,
+    *,
+    shards_done: int,
+    pace: str | None = None,
+) -> StoredResults:
+    """Insert a chunk, add it to the counts of its batch, and pause the batch if it says so."""
     counts = chunk_counts(chunk)
     if chunk.seqs:
-        row = {"batch_key": batch_key, "shard": shard, "seqs": pack_seqs(chunk.seqs), "lines": chunk.lines}
-        connection.execute(QUERIES["insert_chunk"], row | counts)
+        row = {"seqs": pack_seqs(chunk.seqs), "lines": chunk.lines}
+        connection.execute(QUERIES["insert_chunk"], {**shard_key, **row, **counts})
         hit_failpoint("chunk_half_flushed")
-    params = {"batch_key": batch_key, "shards_done": shards_done, **counts}
-    (open_shards,) = connection.execute(QUERIES["count_results"], params).fetchone()
-    return int(open_shards)
+    batch_key = shard_key["batch_key"]
+    add_failures(connection, batch_key, chunk.failures)
+    params = {"batch_key": batch_key, "shards_done": shards_done, "pace": pace, **counts}
+    batch = connection.execute(QUERIES["count_results"], params).fetchone()
+    if chunk.seqs:
+        add_events(connection, result_events(batch_from_row(batch), chunk))
+    paused = pause_by_results(connection, batch, chunk)
+    return StoredResults(finalizable=bool(shards_done and batch["open_shards"] == 0), paused=paused)
 
 
-def end_batch(connection: sqlite3.Connection, params: Mapping[str, object], files: Sequence[NewFile]) -> bool:
+def end_batch(
+    connection: sqlite3.Connection,
+    params: Mapping[str, object],
+    unfinished: FailureGroup | None,
+    files: Sequence[NewFile],
+) -> bool:
     """End a batch with its results and store its result files; False if it has already ended."""
     size, now = cast("int", params["results_size"]), cast("int", params["now"])
     row = fetch_one(connection, "end_batch", params)
@@ -223,10 +289,12 @@ def end_batch(connection: sqlite3.Connection, params: Mapping[str, object], file
         return False
     add_stored_bytes(connection, row["workspace"], size)
     add_spend(connection, row["workspace"], row["cost"], now)
-    _adopt_blob(connection, str(params["results_blob"]))
+    add_unfinished(connection, row["key"], unfinished)
+    adopt_blob(connection, str(params["results_blob"]))
     connection.execute(QUERIES["drop_shards"], params)
     for file in files:
         fetch_one(connection, "insert_file", msgspec.structs.asdict(file))
+    add_events(connection, [end_event(batch_from_row(row))])
     return True
 
 
@@ -248,59 +316,22 @@ def read_slices(
 def backlog(connection: sqlite3.Connection) -> Backlog:
     """Count the open batches and the shards that wait for a worker."""
     open_batches = connection.execute(QUERIES["open_batches"]).fetchall()
+    jobs = connection.execute(QUERIES["active_native_jobs"]).fetchall()
     waiting = connection.execute(QUERIES["waiting_shards"]).fetchone()
     return Backlog(
         batches={(row["workspace"], row["status"]): row["number"] for row in open_batches},
+        native_jobs={(row["account"], row["state"]): row["number"] for row in jobs},
         waiting_shards=waiting["number"],
         waiting_since=waiting["since"],
     )
 
 
-def create_file(connection: sqlite3.Connection, new: NewFile) -> File:
-    """Store an uploaded file."""
-    _adopt_blob(connection, str(new.blob))
-    demand = QuotaDemand(files=1, stored_bytes=counted_size(new.size), creates=1)
-    reserve_quota(connection, new.workspace, demand, new.created_at)
-    return file_from_row(connection.execute(QUERIES["insert_file"], msgspec.structs.asdict(new)).fetchone())
-
-
-def delete_file(connection: sqlite3.Connection, params: Mapping[str, object]) -> File | None:
-    """Delete a file; blobs that only it used become orphans."""
-    row = fetch_one(connection, "delete_file", params)
-    if row is None:
-        return None
-    _release_file_blobs(connection, row)
-    return file_from_row(row)
-
-
-def expire_files(connection: sqlite3.Connection, now: int) -> None:
-    """Delete some expired files."""
-    for row in connection.execute(QUERIES["expire_files"], {"now": now}).fetchall():
-        _release_file_blobs(connection, row)
-
-
-def _release_file_blobs(connection: sqlite3.Connection, file: sqlite3.Row) -> None:
-    """Release the blobs of a deleted file: its own, or its batch's if no other file of the batch is left."""
-    if file["batch_id"] is None:
-        add_orphan_blobs(connection, (file["blob"],))
-        add_stored_bytes(connection, file["workspace"], -counted_size(file["size"]), files=-1)
-    elif fetch_one(connection, "has_files", {"id": file["batch_id"]}) is None:
-        batch = find_batch(connection, file["workspace"], file["batch_id"])
-        if batch is not None:
-            archive_batch(connection, batch.key, file["deleted_at"])
-
-
 def fetch_batches(connection: sqlite3.Connection, query: str, params: Mapping[str, object]) -> list[Batch]:
     """Run a statement and return the batches in its rows."""
-    return [batch_from_row(row) for row in _fetch_dicts(connection, query, params)]
+    return [batch_from_row(row) for row in fetch_dicts(connection, query, params)]
 
 
-def fetch_files(connection: sqlite3.Connection, query: str, params: Mapping[str, object]) -> list[File]:
-    """Run a statement and return the files in its rows."""
-    return [file_from_row(row) for row in _fetch_dicts(connection, query, params)]
-
-
-def _fetch_dicts(connection: sqlite3.Connection, query: str, params: Mapping[str, object]) -> Iterator[dict[str, Any]]:
+def fetch_dicts(connection: sqlite3.Connection, query: str, params: Mapping[str, object]) -> Iterator[dict[str, Any]]:
     """Run a statement and yield its rows as dicts: `sqlite3.Row` compares each name with those of all columns."""
     cursor = connection.cursor()
     cursor.row_factory = None

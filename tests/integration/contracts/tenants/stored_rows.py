@@ -4,6 +4,7 @@ from batchgate.engine.model.api_key import ApiKey, Scope, hash_key
 from batchgate.engine.model.batch import NewBatch
 from batchgate.engine.model.clock import DAY
 from batchgate.engine.model.file import NewFile
+from batchgate.engine.model.price import Spend
 from batchgate.engine.model.shard import ResultChunk, Shard
 from batchgate.engine.model.usage import Counts, Usage
 from batchgate.engine.model.workspace import QuotaUsage
@@ -90,7 +91,12 @@ async def run(store: AnyStore, key: int, *, succeeded: int, cost: int = 0, of: i
     assert claim is not None
     seqs = tuple(range(of))
     chunk = ResultChunk(
-        seqs=seqs, lines=b"{}\n" * of, succeeded=succeeded, errored=of - succeeded, usage=Usage(), cost=cost
+        seqs=seqs,
+        lines=b"{}\n" * of,
+        succeeded=succeeded,
+        errored=of - succeeded,
+        usage=Usage(),
+        spend=Spend(direct=cost),
     )
     await store.append_chunk(claim, chunk, shard_done=True)
 

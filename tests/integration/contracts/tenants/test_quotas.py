@@ -114,7 +114,7 @@ async def test_costs_count_for_open_batches_and_in_the_month_of_their_end(store:
     await create(store, new_batch("c"))
     batch = await store.find_batch("w", "a")
     assert batch is not None
-    assert batch.cost == 2 * NANODOLLARS_PER_DOLLAR
+    assert batch.spend.total == 2 * NANODOLLARS_PER_DOLLAR
 
 
 async def test_stored_bytes_decrease_on_every_deletion(store: AnyStore) -> None:

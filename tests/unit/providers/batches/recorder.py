@@ -81,7 +81,7 @@ class Client:
         """Poll a job and return all its results."""
         upstream = await self.batches.poll(self.account, found)
         assert upstream is not None
-        return [result async for result in self.batches.results(self.account, found, upstream)]
+        return [result async for group in self.batches.results(self.account, found, upstream) for result in group]
 
 
 def job(**fields: object) -> NativeJob:
@@ -94,6 +94,7 @@ def job(**fields: object) -> NativeJob:
         "kind": "chat_completions",
         "seqs": b"",
         "requests": 2,
+        "sent": 2,
         "tokens": 10,
         "created_at": CREATING_AT,
         "creating_at": CREATING_AT,

@@ -29,7 +29,7 @@ BATCH: Json = {
     "results_url": None,
 }
 ENDED = BATCH | {"processing_status": "ended", "results_url": "https://elsewhere.example/results"}
-JOB = job(kind="messages", upstream_id="msgbatch_1", upstream_file=None)
+JOB = job(kind="messages", upstream_id="msgbatch_1", upstream_file=None, sent=2)
 
 
 def created(seconds: float) -> str:

@@ -28,10 +28,11 @@ AZURE = "api-version=2025-03-01-preview"
 
 def test_the_providers_with_a_client_are_these() -> None:
     exchange = HttpExchange()
-    names = {*PROVIDERS, "deepinfra", "simulator", "unknown"}
+    names = {*PROVIDERS, "deepinfra", "together", "simulator", "unknown"}
 
     assert {name for name in names if provider_batches(name, exchange) is not None} == {
         *("anthropic", "openai", "azure", "groq", "cerebras", "parasail", "nebius", "perplexity", "deepinfra"),
+        *("mistral", "together", "xai", "openrouter", "fireworks", "gemini", "bedrock", "vertex", "cohere"),
     }
 
 
@@ -180,4 +181,3 @@ def test_the_limits_are_those_that_the_providers_state() -> None:
     assert shown["azure"] == (100_000, 200_000_000)
     assert shown["groq"] == (50_000, 100_000_000)
     assert not OPENAI_DIALECTS["groq"].limits.one_model
-    assert OPENAI_DIALECTS["deepinfra"].limits.discount == 0.8

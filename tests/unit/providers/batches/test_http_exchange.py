@@ -35,10 +35,10 @@ async def content(exchange: HttpExchange, url: str, seconds: float = 20.0) -> by
     return b"".join([block async for block in blocks])
 
 
-async def endless(pause: float = 0.0) -> AsyncIterator[bytes]:
-    while True:
-        yield b"x" * 65_536
-        await asyncio.sleep(pause)
+async def large() -> AsyncIterator[bytes]:
+    """Yield far more than the buffers of a connection hold."""
+    for _ in range(64):
+        yield b"x" * 1_048_576
 
 
 async def test_a_refused_connection_means_that_nothing_was_sent(exchange: HttpExchange) -> None:
@@ -231,7 +231,7 @@ async def test_a_server_that_stops_reading_an_upload_is_given_up(
 
     url = await wire_upstream(stop_reading)
     with pytest.raises(NoUpstreamAnswer, match="no complete response"):
-        await exchange.send(account(url, 0.2), HttpCall(method="POST", url=url, headers=HEADERS, body=endless()))
+        await exchange.send(account(url, 0.2), HttpCall(method="POST", url=url, headers=HEADERS, body=large()))
 
 
 async def test_an_answer_that_comes_before_the_end_of_an_upload_is_read(
@@ -245,7 +245,7 @@ async def test_an_answer_that_comes_before_the_end_of_an_upload_is_read(
 
     url = await wire_upstream(refuse)
     with pytest.raises(UpstreamError, match="The provider returned 413: too large") as caught:
-        await exchange.send(account(url), HttpCall(method="POST", url=url, headers=HEADERS, body=endless()))
+        await exchange.send(account(url), HttpCall(method="POST", url=url, headers=HEADERS, body=large()))
 
     assert (caught.value.kind, caught.value.retry_safe) == ("request_too_large", False)
 

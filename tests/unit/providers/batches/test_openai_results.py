@@ -129,6 +129,13 @@ async def test_foreign_ids_are_yielded_and_lines_that_are_no_results_are_logged_
     ]
 
 
+async def test_a_text_that_cannot_be_decoded_is_no_result(client: MakeClient, recorder: Recorder) -> None:
+    broken = b'{"custom_id":"r0","response":{"status_code":500,"body":"\xff"}}'
+    results = await read(client, recorder, jsonl(broken, succeeded("r1")))
+
+    assert [result.row_id for result in results] == ["r1"]
+
+
 async def test_an_empty_error_file_has_no_results(client: MakeClient, recorder: Recorder) -> None:
     recorder.answer(
         "GET /v1/batches/batch_1", BATCH | {"status": "completed", "output_file_id": "out", "error_file_id": "err"}
@@ -152,7 +159,7 @@ async def test_a_file_that_is_gone_is_reported_after_the_rows_of_the_others(
 
     results = openai.batches.results(openai.account, job(), seen)
 
-    assert (await anext(results)).row_id == "r0"
+    assert [result.row_id for result in await anext(results)] == ["r0"]
     with pytest.raises(UpstreamError, match="No such File object") as caught:
         await anext(results)
     assert caught.value.status == 404

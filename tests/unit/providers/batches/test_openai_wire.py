@@ -206,6 +206,8 @@ async def test_a_cancel_of_a_job_that_ends_already_is_no_error(
 
     await openai.batches.cancel(openai.account, job())
 
+    assert len(recorder.calls) == 2
+
 
 async def test_a_cancel_that_is_refused_while_the_job_runs_is_an_error(client: MakeClient, recorder: Recorder) -> None:
     recorder.answer("POST /v1/batches/batch_1/cancel", {"error": {"message": "not now"}}, status=409)

@@ -9,18 +9,27 @@ import httpx
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.gateway_error import GatewayError
-from ...types import File, Response
+from ...types import UNSET, File, Response, Unset
 
 
 def _get_kwargs(
     batch_id: str,
+    *,
+    merged: bool | Unset = UNSET,
 ) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    params["merged"] = merged
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/api/batches/{batch_id}/results".format(
             batch_id=quote(str(batch_id), safe=""),
         ),
+        "params": params,
     }
 
     return _kwargs
@@ -100,15 +109,18 @@ def sync_detailed(
     batch_id: str,
     *,
     client: AuthenticatedClient,
+    merged: bool | Unset = UNSET,
 ) -> Response[File | GatewayError]:
     """Download the available results of a batch, even while it runs.
 
      Returns one JSON object per line, in the dialect of the batch and in the order of submission. While
     the batch runs, unfinished requests are left out. The header batchgate-results has the form
-    `ended/total`.
+    `ended/total`. With `merged`, the results of the retries of an ended batch, and of their retries,
+    are in the places of its own: of each request the latest success, or without one the latest result.
 
     Args:
         batch_id (str):
+        merged (bool | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -120,6 +132,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         batch_id=batch_id,
+        merged=merged,
     )
 
     response = client.get_httpx_client().request(
@@ -133,15 +146,18 @@ def sync(
     batch_id: str,
     *,
     client: AuthenticatedClient,
+    merged: bool | Unset = UNSET,
 ) -> File | GatewayError | None:
     """Download the available results of a batch, even while it runs.
 
      Returns one JSON object per line, in the dialect of the batch and in the order of submission. While
     the batch runs, unfinished requests are left out. The header batchgate-results has the form
-    `ended/total`.
+    `ended/total`. With `merged`, the results of the retries of an ended batch, and of their retries,
+    are in the places of its own: of each request the latest success, or without one the latest result.
 
     Args:
         batch_id (str):
+        merged (bool | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -154,6 +170,7 @@ def sync(
     return sync_detailed(
         batch_id=batch_id,
         client=client,
+        merged=merged,
     ).parsed
 
 
@@ -161,15 +178,18 @@ async def asyncio_detailed(
     batch_id: str,
     *,
     client: AuthenticatedClient,
+    merged: bool | Unset = UNSET,
 ) -> Response[File | GatewayError]:
     """Download the available results of a batch, even while it runs.
 
      Returns one JSON object per line, in the dialect of the batch and in the order of submission. While
     the batch runs, unfinished requests are left out. The header batchgate-results has the form
-    `ended/total`.
+    `ended/total`. With `merged`, the results of the retries of an ended batch, and of their retries,
+    are in the places of its own: of each request the latest success, or without one the latest result.
 
     Args:
         batch_id (str):
+        merged (bool | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -181,6 +201,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         batch_id=batch_id,
+        merged=merged,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -192,15 +213,18 @@ async def asyncio(
     batch_id: str,
     *,
     client: AuthenticatedClient,
+    merged: bool | Unset = UNSET,
 ) -> File | GatewayError | None:
     """Download the available results of a batch, even while it runs.
 
      Returns one JSON object per line, in the dialect of the batch and in the order of submission. While
     the batch runs, unfinished requests are left out. The header batchgate-results has the form
-    `ended/total`.
+    `ended/total`. With `merged`, the results of the retries of an ended batch, and of their retries,
+    are in the places of its own: of each request the latest success, or without one the latest result.
 
     Args:
         batch_id (str):
+        merged (bool | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -214,5 +238,6 @@ async def asyncio(
         await asyncio_detailed(
             batch_id=batch_id,
             client=client,
+            merged=merged,
         )
     ).parsed

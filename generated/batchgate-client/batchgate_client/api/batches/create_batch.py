@@ -11,6 +11,9 @@ from ...models.create_batch import CreateBatch
 from ...models.create_batch_batchgate_lane import (
     CreateBatchBatchgateLane,
 )
+from ...models.create_batch_batchgate_priority import (
+    CreateBatchBatchgatePriority,
+)
 from ...models.openai_error import OpenaiError
 from ...types import UNSET, Response, Unset
 
@@ -20,6 +23,11 @@ def _get_kwargs(
     body: CreateBatch,
     x_model_provider: str | Unset = UNSET,
     batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
+    batchgate_priority: CreateBatchBatchgatePriority | Unset = UNSET,
+    batchgate_name: str | Unset = UNSET,
+    batchgate_webhook_url: str | Unset = UNSET,
+    batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -29,6 +37,21 @@ def _get_kwargs(
 
     if not isinstance(batchgate_lane, Unset):
         headers["batchgate-lane"] = str(batchgate_lane)
+
+    if not isinstance(batchgate_priority, Unset):
+        headers["batchgate-priority"] = str(batchgate_priority)
+
+    if not isinstance(batchgate_name, Unset):
+        headers["batchgate-name"] = batchgate_name
+
+    if not isinstance(batchgate_webhook_url, Unset):
+        headers["batchgate-webhook-url"] = batchgate_webhook_url
+
+    if not isinstance(batchgate_fail_fast, Unset):
+        headers["batchgate-fail-fast"] = str(batchgate_fail_fast)
+
+    if not isinstance(batchgate_budget_usd, Unset):
+        headers["batchgate-budget-usd"] = str(batchgate_budget_usd)
 
     if not isinstance(idempotency_key, Unset):
         headers["Idempotency-Key"] = idempotency_key
@@ -135,6 +158,11 @@ def sync_detailed(
     body: CreateBatch,
     x_model_provider: str | Unset = UNSET,
     batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
+    batchgate_priority: CreateBatchBatchgatePriority | Unset = UNSET,
+    batchgate_name: str | Unset = UNSET,
+    batchgate_webhook_url: str | Unset = UNSET,
+    batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[Batch | OpenaiError]:
@@ -148,6 +176,11 @@ def sync_detailed(
     Args:
         x_model_provider (str | Unset):
         batchgate_lane (CreateBatchBatchgateLane | Unset):
+        batchgate_priority (CreateBatchBatchgatePriority | Unset):
+        batchgate_name (str | Unset):
+        batchgate_webhook_url (str | Unset):
+        batchgate_fail_fast (int | Unset):
+        batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateBatch): The body of a create request. It requires either `input_file_id`, and
@@ -165,6 +198,11 @@ def sync_detailed(
         body=body,
         x_model_provider=x_model_provider,
         batchgate_lane=batchgate_lane,
+        batchgate_priority=batchgate_priority,
+        batchgate_name=batchgate_name,
+        batchgate_webhook_url=batchgate_webhook_url,
+        batchgate_fail_fast=batchgate_fail_fast,
+        batchgate_budget_usd=batchgate_budget_usd,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
     )
@@ -182,6 +220,11 @@ def sync(
     body: CreateBatch,
     x_model_provider: str | Unset = UNSET,
     batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
+    batchgate_priority: CreateBatchBatchgatePriority | Unset = UNSET,
+    batchgate_name: str | Unset = UNSET,
+    batchgate_webhook_url: str | Unset = UNSET,
+    batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Batch | OpenaiError | None:
@@ -195,6 +238,11 @@ def sync(
     Args:
         x_model_provider (str | Unset):
         batchgate_lane (CreateBatchBatchgateLane | Unset):
+        batchgate_priority (CreateBatchBatchgatePriority | Unset):
+        batchgate_name (str | Unset):
+        batchgate_webhook_url (str | Unset):
+        batchgate_fail_fast (int | Unset):
+        batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateBatch): The body of a create request. It requires either `input_file_id`, and
@@ -213,6 +261,11 @@ def sync(
         body=body,
         x_model_provider=x_model_provider,
         batchgate_lane=batchgate_lane,
+        batchgate_priority=batchgate_priority,
+        batchgate_name=batchgate_name,
+        batchgate_webhook_url=batchgate_webhook_url,
+        batchgate_fail_fast=batchgate_fail_fast,
+        batchgate_budget_usd=batchgate_budget_usd,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
     ).parsed
@@ -224,6 +277,11 @@ async def asyncio_detailed(
     body: CreateBatch,
     x_model_provider: str | Unset = UNSET,
     batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
+    batchgate_priority: CreateBatchBatchgatePriority | Unset = UNSET,
+    batchgate_name: str | Unset = UNSET,
+    batchgate_webhook_url: str | Unset = UNSET,
+    batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[Batch | OpenaiError]:
@@ -237,6 +295,11 @@ async def asyncio_detailed(
     Args:
         x_model_provider (str | Unset):
         batchgate_lane (CreateBatchBatchgateLane | Unset):
+        batchgate_priority (CreateBatchBatchgatePriority | Unset):
+        batchgate_name (str | Unset):
+        batchgate_webhook_url (str | Unset):
+        batchgate_fail_fast (int | Unset):
+        batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateBatch): The body of a create request. It requires either `input_file_id`, and
@@ -254,6 +317,11 @@ async def asyncio_detailed(
         body=body,
         x_model_provider=x_model_provider,
         batchgate_lane=batchgate_lane,
+        batchgate_priority=batchgate_priority,
+        batchgate_name=batchgate_name,
+        batchgate_webhook_url=batchgate_webhook_url,
+        batchgate_fail_fast=batchgate_fail_fast,
+        batchgate_budget_usd=batchgate_budget_usd,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
     )
@@ -269,6 +337,11 @@ async def asyncio(
     body: CreateBatch,
     x_model_provider: str | Unset = UNSET,
     batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
+    batchgate_priority: CreateBatchBatchgatePriority | Unset = UNSET,
+    batchgate_name: str | Unset = UNSET,
+    batchgate_webhook_url: str | Unset = UNSET,
+    batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Batch | OpenaiError | None:
@@ -282,6 +355,11 @@ async def asyncio(
     Args:
         x_model_provider (str | Unset):
         batchgate_lane (CreateBatchBatchgateLane | Unset):
+        batchgate_priority (CreateBatchBatchgatePriority | Unset):
+        batchgate_name (str | Unset):
+        batchgate_webhook_url (str | Unset):
+        batchgate_fail_fast (int | Unset):
+        batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateBatch): The body of a create request. It requires either `input_file_id`, and
@@ -301,6 +379,11 @@ async def asyncio(
             body=body,
             x_model_provider=x_model_provider,
             batchgate_lane=batchgate_lane,
+            batchgate_priority=batchgate_priority,
+            batchgate_name=batchgate_name,
+            batchgate_webhook_url=batchgate_webhook_url,
+            batchgate_fail_fast=batchgate_fail_fast,
+            batchgate_budget_usd=batchgate_budget_usd,
             idempotency_key=idempotency_key,
             x_stainless_retry_count=x_stainless_retry_count,
         )

@@ -10,6 +10,9 @@ from ...models.create_message_batch import CreateMessageBatch
 from ...models.create_message_batch_batchgate_lane import (
     CreateMessageBatchBatchgateLane,
 )
+from ...models.create_message_batch_batchgate_priority import (
+    CreateMessageBatchBatchgatePriority,
+)
 from ...models.error_response import ErrorResponse
 from ...models.message_batch import MessageBatch
 from ...types import UNSET, Response, Unset
@@ -23,6 +26,11 @@ def _get_kwargs(
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
+    batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
+    batchgate_name: str | Unset = UNSET,
+    batchgate_webhook_url: str | Unset = UNSET,
+    batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -41,6 +49,21 @@ def _get_kwargs(
 
     if not isinstance(batchgate_lane, Unset):
         headers["batchgate-lane"] = str(batchgate_lane)
+
+    if not isinstance(batchgate_priority, Unset):
+        headers["batchgate-priority"] = str(batchgate_priority)
+
+    if not isinstance(batchgate_name, Unset):
+        headers["batchgate-name"] = batchgate_name
+
+    if not isinstance(batchgate_webhook_url, Unset):
+        headers["batchgate-webhook-url"] = batchgate_webhook_url
+
+    if not isinstance(batchgate_fail_fast, Unset):
+        headers["batchgate-fail-fast"] = str(batchgate_fail_fast)
+
+    if not isinstance(batchgate_budget_usd, Unset):
+        headers["batchgate-budget-usd"] = str(batchgate_budget_usd)
 
     if not isinstance(idempotency_key, Unset):
         headers["Idempotency-Key"] = idempotency_key
@@ -150,6 +173,11 @@ def sync_detailed(
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
+    batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
+    batchgate_name: str | Unset = UNSET,
+    batchgate_webhook_url: str | Unset = UNSET,
+    batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[ErrorResponse | MessageBatch]:
@@ -165,6 +193,11 @@ def sync_detailed(
         anthropic_beta (str | Unset):
         anthropic_user_profile_id (str | Unset):
         batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
+        batchgate_priority (CreateMessageBatchBatchgatePriority | Unset):
+        batchgate_name (str | Unset):
+        batchgate_webhook_url (str | Unset):
+        batchgate_fail_fast (int | Unset):
+        batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateMessageBatch): The body of a create request.
@@ -184,6 +217,11 @@ def sync_detailed(
         anthropic_beta=anthropic_beta,
         anthropic_user_profile_id=anthropic_user_profile_id,
         batchgate_lane=batchgate_lane,
+        batchgate_priority=batchgate_priority,
+        batchgate_name=batchgate_name,
+        batchgate_webhook_url=batchgate_webhook_url,
+        batchgate_fail_fast=batchgate_fail_fast,
+        batchgate_budget_usd=batchgate_budget_usd,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
     )
@@ -204,6 +242,11 @@ def sync(
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
+    batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
+    batchgate_name: str | Unset = UNSET,
+    batchgate_webhook_url: str | Unset = UNSET,
+    batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> ErrorResponse | MessageBatch | None:
@@ -219,6 +262,11 @@ def sync(
         anthropic_beta (str | Unset):
         anthropic_user_profile_id (str | Unset):
         batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
+        batchgate_priority (CreateMessageBatchBatchgatePriority | Unset):
+        batchgate_name (str | Unset):
+        batchgate_webhook_url (str | Unset):
+        batchgate_fail_fast (int | Unset):
+        batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateMessageBatch): The body of a create request.
@@ -239,6 +287,11 @@ def sync(
         anthropic_beta=anthropic_beta,
         anthropic_user_profile_id=anthropic_user_profile_id,
         batchgate_lane=batchgate_lane,
+        batchgate_priority=batchgate_priority,
+        batchgate_name=batchgate_name,
+        batchgate_webhook_url=batchgate_webhook_url,
+        batchgate_fail_fast=batchgate_fail_fast,
+        batchgate_budget_usd=batchgate_budget_usd,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
     ).parsed
@@ -253,6 +306,11 @@ async def asyncio_detailed(
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
+    batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
+    batchgate_name: str | Unset = UNSET,
+    batchgate_webhook_url: str | Unset = UNSET,
+    batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> Response[ErrorResponse | MessageBatch]:
@@ -268,6 +326,11 @@ async def asyncio_detailed(
         anthropic_beta (str | Unset):
         anthropic_user_profile_id (str | Unset):
         batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
+        batchgate_priority (CreateMessageBatchBatchgatePriority | Unset):
+        batchgate_name (str | Unset):
+        batchgate_webhook_url (str | Unset):
+        batchgate_fail_fast (int | Unset):
+        batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateMessageBatch): The body of a create request.
@@ -287,6 +350,11 @@ async def asyncio_detailed(
         anthropic_beta=anthropic_beta,
         anthropic_user_profile_id=anthropic_user_profile_id,
         batchgate_lane=batchgate_lane,
+        batchgate_priority=batchgate_priority,
+        batchgate_name=batchgate_name,
+        batchgate_webhook_url=batchgate_webhook_url,
+        batchgate_fail_fast=batchgate_fail_fast,
+        batchgate_budget_usd=batchgate_budget_usd,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
     )
@@ -305,6 +373,11 @@ async def asyncio(
     anthropic_beta: str | Unset = UNSET,
     anthropic_user_profile_id: str | Unset = UNSET,
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
+    batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
+    batchgate_name: str | Unset = UNSET,
+    batchgate_webhook_url: str | Unset = UNSET,
+    batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
 ) -> ErrorResponse | MessageBatch | None:
@@ -320,6 +393,11 @@ async def asyncio(
         anthropic_beta (str | Unset):
         anthropic_user_profile_id (str | Unset):
         batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
+        batchgate_priority (CreateMessageBatchBatchgatePriority | Unset):
+        batchgate_name (str | Unset):
+        batchgate_webhook_url (str | Unset):
+        batchgate_fail_fast (int | Unset):
+        batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
         body (CreateMessageBatch): The body of a create request.
@@ -341,6 +419,11 @@ async def asyncio(
             anthropic_beta=anthropic_beta,
             anthropic_user_profile_id=anthropic_user_profile_id,
             batchgate_lane=batchgate_lane,
+            batchgate_priority=batchgate_priority,
+            batchgate_name=batchgate_name,
+            batchgate_webhook_url=batchgate_webhook_url,
+            batchgate_fail_fast=batchgate_fail_fast,
+            batchgate_budget_usd=batchgate_budget_usd,
             idempotency_key=idempotency_key,
             x_stainless_retry_count=x_stainless_retry_count,
         )

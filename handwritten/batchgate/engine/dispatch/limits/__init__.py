@@ -4,7 +4,7 @@ from batchgate.engine.dispatch.limits.account_limits import AccountLimits
 from batchgate.engine.dispatch.limits.limiter import Limiter
 from batchgate.engine.dispatch.limits.outcome import ABANDONED, SERVED, CallOutcome, OutcomeKind, outcome_of
 from batchgate.engine.dispatch.limits.permit import Permit
-from batchgate.engine.dispatch.limits.wait_queue import Precedence
+from batchgate.engine.dispatch.limits.waiter import Precedence
 
 __all__ = [
     "ABANDONED",

@@ -70,6 +70,11 @@ class AdaptiveLimit:
         self._burst_served = 0
         """The calls in flight with the refused ones that started at their load or a higher one, and were served."""
 
+    @property
+    def is_reduced(self) -> bool:
+        """Whether it is below the cap, after refusals or calls without an answer."""
+        return self.value < self._cap
+
     def set_cap(self, cap: int) -> None:
         """Change the cap; what was learned above a lower cap holds again under a higher one."""
         self._cap = float(cap)

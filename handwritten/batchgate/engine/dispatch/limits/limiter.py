@@ -17,9 +17,12 @@ from batchgate.engine.dispatch.limits.outcome import ABANDONED, SERVED, CallOutc
 from batchgate.engine.dispatch.limits.pacer import Pacer
 from batchgate.engine.dispatch.limits.permit import Permit
 from batchgate.engine.dispatch.limits.refusal_streak import RefusalStreak
-from batchgate.engine.dispatch.limits.wait_queue import Precedence, Waiter, WaitQueue
+from batchgate.engine.dispatch.limits.wait_queue import WaitQueue
+from batchgate.engine.dispatch.limits.waiter import Precedence, Waiter
 from batchgate.engine.model.health_report import AccountPause
 from batchgate.engine.model.limit_share import LimitShare
+from batchgate.engine.model.model_load import LimitReason, ModelLoad
+from batchgate.engine.model.priority import Contenders
 from batchgate.engine.model.provider_call import RemainingLimit
 
 FIRST_COOLDOWN: Final = 0.5  # seconds without calls, if the provider sends no Retry-After
@@ -132,6 +135,28 @@ class Limiter:
             return self._announced_wait.pause
         return pause
 
+    def load(self, account: str, model: str) -> ModelLoad:
+        """Return the calls in flight, how many may be, and why not more."""
+        return ModelLoad(
+            account=account,
+            model=model,
+            in_flight=self._in_flight,
+            limit=int(self._limit.value),
+            maximum=self._cap,
+            reason=self._limit_reason,
+        )
+
+    @property
+    def _limit_reason(self) -> LimitReason | None:
+        now = self._now()
+        if self.paused is not None:
+            return "paused"
+        if now < self._cooldown_until or self._limit.is_reduced:
+            return "refused"
+        if self._wait_queue.waiting and max(self._pacer.next_at, self._account.ready_at) > now:
+            return "rate"
+        return "shared" if self._account.share.of(self._cap) < self._cap else None
+
     @property
     def _waits_long(self) -> bool:
         """Whether calls are far apart, or none starts, because the provider announced it."""
@@ -194,6 +219,15 @@ class Limiter:
     def release(self, permit: Permit, outcome: CallOutcome) -> None:
         """End a call, adapt to its outcome, and admit waiting calls."""
         self._in_flight -= 1
+        self._record(permit, outcome)
+        if self._wait_queue.waiting:
+            self.admit_waiting()
+
+    def confirm(self, permit: Permit) -> None:
+        """Record that a call was served, which keeps its place while the provider works on; `release` frees it."""
+        self._record(permit, SERVED)
+
+    def _record(self, permit: Permit, outcome: CallOutcome) -> None:
         now = self._now()
         if outcome is SERVED:
             self._record_success(permit, now)
@@ -206,8 +240,6 @@ class Limiter:
             self._account.record(permit, outcome, now)
             self._forbidden_breaker.record(permit, outcome, now)
             self._record_for_outage(permit, outcome, now)
-        if self._wait_queue.waiting:
-            self.admit_waiting()
 
     def update_allowances(self, allowances: Sequence[RemainingLimit]) -> None:
         """Adapt the pace to what the provider reports as remaining."""
@@ -229,6 +261,10 @@ class Limiter:
     def expedite(self, batch_keys: AbstractSet[int]) -> None:
         """Put the requests of these batches before all others."""
         self._wait_queue.expedite(batch_keys)
+
+    def set_contenders(self, contenders: Contenders) -> None:
+        """Let these batches share the calls of their workspaces by their weights."""
+        self._wait_queue.set_contenders(contenders)
 
     def admit_waiting(self) -> None:
         """Admit the waiting calls that may start now, and set a timer for the next one."""

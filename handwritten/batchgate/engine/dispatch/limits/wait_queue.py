@@ -2,72 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from heapq import heapify, heappop, heappush
-from itertools import count
+from itertools import chain, count
 from math import inf
-from typing import Final, TypeAlias
+from typing import Final
 
-from batchgate.engine.dispatch.limits.permit import Permit
+from batchgate.engine.dispatch.limits.ready_queue import ReadyQueue
+from batchgate.engine.dispatch.limits.waiter import Waiter
+from batchgate.engine.model.priority import Contenders
 
-Precedence: TypeAlias = tuple[int, int, int]
-"""The order of calls, the smallest first: demotions of the request, its index in its batch, the key of the batch.
-
-The index counts before the batch, as shards are claimed by their index too. So the first requests of a new batch go
-before the later ones of an old batch.
-"""
-
-URGENT_OFFSET: Final = 1 << 40
-"""More than there are requests in any batch."""
 MAX_CANCELLED: Final = 64
 """Cancelled waiters, beyond the number of live ones, that may stay in the heaps before they are removed."""
 
 
-class Waiter:
-    """A call that waits."""
-
-    __slots__ = ("admission", "is_retry", "not_before", "precedence", "refused_at", "tokens")
-
-    def __init__(
-        self,
-        admission: asyncio.Future[Permit],
-        precedence: Precedence,
-        tokens: int,
-        not_before: float,
-        refused_at: float,
-        *,
-        is_retry: bool,
-    ) -> None:
-        self.admission = admission
-        """Resolves to the permit; cancelled when the caller stops waiting."""
-        self.precedence = precedence
-        self.tokens = tokens
-        self.not_before = not_before
-        """When its delay ends."""
-        self.is_retry = is_retry
-        """Whether an earlier call for the same request has failed."""
-        self.refused_at = refused_at
-        """When the provider refused it for load; infinity if it is delayed for another reason."""
-
-
 class WaitQueue:
-    """A heap of ready waiters and a heap of delayed ones; cancelled waiters are skipped."""
+    """A queue of ready waiters and a heap of delayed ones; cancelled waiters are skipped."""
 
-    __slots__ = ("_delayed", "_numbers", "_ready", "_urgent", "waiting")
+    __slots__ = ("_delayed", "_next_is_delayed", "_numbers", "_ready", "waiting")
 
     def __init__(self) -> None:
-        self._ready: list[tuple[Precedence, int, Waiter]] = []
-        self._urgent: AbstractSet[int] = frozenset()
+        self._ready = ReadyQueue()
         self._delayed: list[tuple[float, int, Waiter]] = []
+        self._next_is_delayed = False
         self._numbers = count()
         self.waiting = 0
         """The number of waiters, delayed ones included, cancelled ones not."""
 
     def __iter__(self) -> Iterator[Waiter]:
         """Iterate over all waiters, in no order."""
-        return (waiter for _, _, waiter in (*self._ready, *self._delayed) if not waiter.admission.done())
+        delayed = (waiter for _, _, waiter in self._delayed)
+        return (waiter for waiter in chain(self._ready, delayed) if not waiter.admission.done())
 
     @property
     def next_ready_at(self) -> float:
@@ -80,13 +46,15 @@ class WaitQueue:
         if waiter.not_before > now:
             heappush(self._delayed, (waiter.not_before, next(self._numbers), waiter))
         else:
-            self._push_ready(waiter)
+            self._ready.push(waiter)
 
     def expedite(self, batch_keys: AbstractSet[int]) -> None:
         """Put the requests of these batches before all others, those that already wait included."""
-        self._urgent = batch_keys
-        self._ready = [(self._rank(waiter.precedence), number, waiter) for _, number, waiter in self._ready]
-        heapify(self._ready)
+        self._ready.expedite(batch_keys)
+
+    def set_contenders(self, contenders: Contenders) -> None:
+        """Let these batches share the turns of their workspaces by their weights."""
+        self._ready.set_contenders(contenders)
 
     def first(self, now: float, last_success: float) -> Waiter | None:
         """Return the next waiter without removing it; `pop` removes it.
@@ -95,35 +63,25 @@ class WaitQueue:
         (``last_success``): the delay that the provider asked for is then needless.
         """
         while self._delayed and (self._delayed[0][0] <= now or self._delayed[0][2].admission.done()):
-            self._push_ready(heappop(self._delayed)[2])
-        while self._ready and self._ready[0][2].admission.done():
-            heappop(self._ready)
-        if self._ready:
-            return self._ready[0][2]
-        if self._delayed and self._delayed[0][2].refused_at < last_success:
+            self._ready.push(heappop(self._delayed)[2])
+        waiter = self._ready.first()
+        self._next_is_delayed = waiter is None
+        if waiter is None and self._delayed and self._delayed[0][2].refused_at < last_success:
             return self._delayed[0][2]
-        return None
+        return waiter
 
     def pop(self) -> None:
         """Remove the waiter that `first` has just returned."""
         self.waiting -= 1
-        if self._ready:
-            heappop(self._ready)
-        else:
+        if self._next_is_delayed:
             heappop(self._delayed)
+        else:
+            self._ready.pop()
 
     def count_cancelled(self) -> None:
         """Count one waiter less, whose future was cancelled; remove cancelled waiters when there are many."""
         self.waiting -= 1
         if len(self._ready) + len(self._delayed) > 2 * self.waiting + MAX_CANCELLED:
-            self._ready = [entry for entry in self._ready if not entry[2].admission.done()]
+            self._ready.prune()
             self._delayed = [entry for entry in self._delayed if not entry[2].admission.done()]
-            heapify(self._ready)
             heapify(self._delayed)
-
-    def _push_ready(self, waiter: Waiter) -> None:
-        heappush(self._ready, (self._rank(waiter.precedence), next(self._numbers), waiter))
-
-    def _rank(self, precedence: Precedence) -> Precedence:
-        demotions, seq, batch_key = precedence
-        return (demotions, seq - URGENT_OFFSET, batch_key) if batch_key in self._urgent else precedence

@@ -16,6 +16,7 @@ from typing import TypeAlias, assert_never
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from batchgate.providers.dialects.chat_fields import assistant_texts, has_content
 from batchgate.providers.dialects.chat_via_messages.request_rules import REJECTED
 from batchgate.providers.dialects.chat_via_messages.sources import document_block, image_block
 from batchgate.providers.dialects.tool_arguments import arguments_object
@@ -60,11 +61,7 @@ def _instructions(message: Instructions, path: str) -> list[m.TextBlockParam]:
 
 def _texts(content: c.ChatTextContent | None) -> list[m.TextBlockParam]:
     texts = [content] if isinstance(content, str) else [part.text for part in content or ()]
-    return [m.TextBlockParam(text=text) for text in texts if _has_content(text)]
-
-
-def _has_content(text: str) -> bool:
-    return not (text == "" or text.isspace())
+    return [m.TextBlockParam(text=text) for text in texts if has_content(text)]
 
 
 def _turns(messages: Sequence[c.ChatMessageParam], start: int) -> Iterator[m.MessageParam]:
@@ -114,7 +111,7 @@ def _user_blocks(message: c.ChatUserMessage, path: str) -> list[m.ContentBlockPa
     return [
         _user_block(part, f"{path}.content.{index}")
         for index, part in enumerate(message.content or ())
-        if not isinstance(part, c.ChatTextPart) or _has_content(part.text)
+        if not isinstance(part, c.ChatTextPart) or has_content(part.text)
     ]
 
 
@@ -154,24 +151,11 @@ def _tool_result(message: c.ChatToolMessage) -> m.ToolResultBlockParam:
 def _assistant_blocks(message: c.ChatAssistantMessage, path: str) -> list[m.ContentBlockParam]:
     REJECTED.check(message, path)
     blocks: list[m.ContentBlockParam] = [
-        m.TextBlockParam(text=text) for text in _assistant_texts(message) if _has_content(text)
+        m.TextBlockParam(text=text) for text in assistant_texts(message) if has_content(text)
     ]
     for index, call in enumerate(message.tool_calls or ()):
         blocks.append(_tool_use(call, f"{path}.tool_calls.{index}"))
     return blocks
-
-
-def _assistant_texts(message: c.ChatAssistantMessage) -> Iterator[str]:
-    match message.content:
-        case str() as text:
-            yield text
-        case list() as parts:
-            for part in parts:
-                yield part.refusal if isinstance(part, c.ChatRefusalPart) else part.text
-        case _:
-            pass
-    if message.refusal:
-        yield message.refusal
 
 
 def _tool_use(call: c.ChatToolCallParam, path: str) -> m.ToolUseBlockParam:

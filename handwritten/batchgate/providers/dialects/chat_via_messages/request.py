@@ -8,10 +8,11 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from batchgate.engine.model.errors import Untranslatable
+from batchgate.providers.dialects.chat_fields import positive_max_tokens, stop_sequences, temperature_up_to_one
 from batchgate.providers.dialects.chat_via_messages.messages import translate_conversation
 from batchgate.providers.dialects.chat_via_messages.request_rules import DEFAULT_MAX_TOKENS, REJECTED
 from batchgate.providers.dialects.chat_via_messages.tools import custom_tools, messages_tool_choice
-from batchgate.providers.dialects.rules import NO_ZERO_MAX_TOKENS, unset_if_null
+from batchgate.providers.dialects.rules import unset_if_null
 from batchgate.providers.dialects.tool_call_ids import ANTHROPIC_TOOL_IDS, fit_tool_call_ids
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
@@ -32,10 +33,10 @@ def chat_to_messages(request: c.ChatCompletionRequest, *, model: str) -> m.Messa
         max_tokens=_max_tokens(request),
         system=translated.system,
         messages=[*translated.turns[:-1], _without_last_whitespace(translated.turns[-1])],
-        temperature=_temperature(request),
+        temperature=temperature_up_to_one(request, "Messages"),
         top_p=unset_if_null(request.top_p),
         top_k=unset_if_null(request.top_k),
-        stop_sequences=_stop_sequences(request),
+        stop_sequences=stop_sequences(request),
         tools=custom_tools(request.tools),
         tool_choice=messages_tool_choice(request),
         output_config=_output_config(request),
@@ -46,30 +47,8 @@ def chat_to_messages(request: c.ChatCompletionRequest, *, model: str) -> m.Messa
 
 
 def _max_tokens(request: c.ChatCompletionRequest) -> int:
-    newer, older = unset_if_null(request.max_completion_tokens), unset_if_null(request.max_tokens)
-    if newer is not UNSET and older is not UNSET and newer != older:
-        raise Untranslatable("max_tokens", "max_completion_tokens has a different value; leave one out")
-    limit = older if newer is UNSET else newer
-    if limit == 0:
-        raise Untranslatable("max_tokens" if newer is UNSET else "max_completion_tokens", NO_ZERO_MAX_TOKENS)
+    limit = positive_max_tokens(request)
     return DEFAULT_MAX_TOKENS if limit is UNSET else limit
-
-
-def _temperature(request: c.ChatCompletionRequest) -> float | UnsetType:
-    temperature = unset_if_null(request.temperature)
-    if temperature is not UNSET and temperature > 1:
-        raise Untranslatable("temperature", "Messages allows at most 1; it should be between 0 and 1")
-    return temperature
-
-
-def _stop_sequences(request: c.ChatCompletionRequest) -> list[str] | UnsetType:
-    match request.stop:
-        case None | UnsetType():
-            return UNSET
-        case str() as text:
-            return [text]
-        case several:
-            return several or UNSET
 
 
 def _output_config(request: c.ChatCompletionRequest) -> m.OutputConfig | UnsetType:

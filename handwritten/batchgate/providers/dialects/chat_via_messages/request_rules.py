@@ -27,6 +27,8 @@ _DEPRECATED: Final = Rejected("it is deprecated; use tools, tool_choice and tool
 _NO_CUSTOM_TOOLS: Final = "only OpenAI supports custom tools; declare a function instead"
 _SIGNED: Final = Rejected("Messages accepts only thinking that Anthropic signed; leave it out")
 
+_SIGNATURE: Final = Ignored("only Gemini can verify it")
+
 _REQUEST: Final = field_rules(
     c.ChatCompletionRequest,
     model=Mapped("model, without the account's prefix"),
@@ -158,7 +160,10 @@ _TURNS: Final = (
         c.ChatFunctionToolCallParam,
         id=Mapped("id; one with other characters than letters, digits, _ and -, or used before, is replaced"),
         function=Mapped("name and input"),
+        extra_content=_SIGNATURE,
     ),
+    *field_rules(c.ChatExtraContent, google=_SIGNATURE),
+    *field_rules(c.ChatGoogleContent, thought_signature=_SIGNATURE),
     *field_rules(
         c.ChatFunctionCall,
         name=Mapped("name"),

@@ -8,27 +8,14 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from batchgate.engine.model.errors import Untranslatable
+from batchgate.providers.dialects.data_urls import DataUrl, parse_data_url
+from batchgate.providers.dialects.image_types import image_type
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
 _PDF: Final = "application/pdf"
-_BASE64: Final = ";base64"
 _IMAGE_FORMAT: Final = msgspec.json.Decoder(m.ImageMediaType)
 _IMAGE_FORMAT_NAMES: Final = ", ".join(get_args(get_args(m.ImageMediaType)[0]))
-
-_OTHER_NAMES: Final = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
-_BASE64_STARTS: Final = {
-    "/9j/": "image/jpeg",
-    "iVBORw0KGgo": "image/png",
-    "R0lGOD": "image/gif",
-    "UklGR": "image/webp",
-}
-"""The first bytes of each format, in base64."""
-
-
-class _DataUrl(Struct, frozen=True):
-    media_type: str
-    data: str
 
 
 class _PdfSource(Struct, frozen=True, tag_field="type", tag="base64"):
@@ -44,16 +31,10 @@ def image_block(url: str, path: str) -> m.ImageBlockParam:
         return m.ImageBlockParam(source=m.UrlImageSource(url=url))
     found = _data_url(url, path)
     try:
-        media_type = _IMAGE_FORMAT.decode(msgspec.json.encode(_image_type(found)))
+        media_type = _IMAGE_FORMAT.decode(msgspec.json.encode(image_type(found)))
     except msgspec.ValidationError as error:
         raise Untranslatable(path, f"the image should be one of {_IMAGE_FORMAT_NAMES}") from error
     return m.ImageBlockParam(source=m.Base64ImageSource(media_type=media_type, data=found.data))
-
-
-def _image_type(image: _DataUrl) -> str:
-    """Return the media type of the data, or else the declared one: Anthropic rejects an image of another type."""
-    found = next((kind for start, kind in _BASE64_STARTS.items() if image.data.startswith(start)), image.media_type)
-    return _OTHER_NAMES.get(found, found)
 
 
 def document_block(file: c.ChatFile, path: str) -> m.DocumentBlockParam:
@@ -67,11 +48,8 @@ def document_block(file: c.ChatFile, path: str) -> m.DocumentBlockParam:
     return m.DocumentBlockParam(source=Raw(msgspec.json.encode(source)), title=file.filename or UNSET)
 
 
-def _data_url(url: str, path: str) -> _DataUrl:
-    """Parse ``data:image/png;base64,...``; the scheme and the media type are case-insensitive (RFC 2397)."""
-    head, comma, data = url.partition(",")
-    head = head.lower()
-    if not comma or not head.startswith("data:") or not head.endswith(_BASE64):
+def _data_url(url: str, path: str) -> DataUrl:
+    found = parse_data_url(url)
+    if found is None:
         raise Untranslatable(path, "should be an http URL or data:<type>;base64,<bytes>")
-    media_type = head.removeprefix("data:").removesuffix(_BASE64).partition(";")[0]
-    return _DataUrl(media_type, "".join(data.split()))
+    return found

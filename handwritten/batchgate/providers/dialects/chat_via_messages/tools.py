@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, assert_never
+from typing import assert_never
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from batchgate.engine.model.decoding_errors import describe_validation_error
-from batchgate.engine.model.errors import RequestError
 from batchgate.providers.dialects.chat_via_messages.request_rules import REJECTED
+from batchgate.providers.dialects.object_schema import object_schema
 from batchgate.providers.dialects.rules import unset_if_null
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
-
-_NO_PARAMETERS: Final = Raw(b'{"type":"object","properties":{}}')
-"""The schema of a function without parameters; Messages requires one."""
-_OBJECT: Final = {"type": Raw(b'"object"')}
-_FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 def custom_tools(tools: Sequence[c.ChatTool] | UnsetType | None) -> list[Raw] | UnsetType:
@@ -35,20 +29,9 @@ def _custom_tool(tool: c.ChatTool, path: str) -> m.CustomTool:
     return m.CustomTool(
         name=function.name,
         description=unset_if_null(function.description),
-        input_schema=_object_schema(function.parameters, f"{path}.function.parameters"),
+        input_schema=object_schema(function.parameters, f"{path}.function.parameters"),
         strict=True if function.strict else UNSET,
     )
-
-
-def _object_schema(parameters: Raw | UnsetType, path: str) -> Raw:
-    """Return the schema with a type: Anthropic rejects one without, which other servers read as that of an object."""
-    if isinstance(parameters, UnsetType) or bytes(parameters) == b"null":
-        return _NO_PARAMETERS
-    try:
-        fields = _FIELDS.decode(parameters)
-    except msgspec.ValidationError as error:
-        raise RequestError("invalid_request_error", str(describe_validation_error(error).with_prefix(path))) from error
-    return parameters if "type" in fields else Raw(msgspec.json.encode(_OBJECT | fields))
 
 
 def messages_tool_choice(request: c.ChatCompletionRequest) -> m.ToolChoice | UnsetType:

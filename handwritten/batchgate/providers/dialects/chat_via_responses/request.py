@@ -10,6 +10,7 @@ from batchgate.engine.model.errors import Untranslatable
 from batchgate.providers.dialects.chat_via_responses.items import translate_conversation
 from batchgate.providers.dialects.chat_via_responses.request_rules import REJECTED
 from batchgate.providers.dialects.chat_via_responses.tools import responses_tool_choice, responses_tools
+from batchgate.providers.dialects.messages_via_chat.request import SCHEMA_NAME
 from batchgate.providers.dialects.responses_via_chat.request import LOGPROBS
 from batchgate.providers.dialects.rules import unset_if_null
 from batchgate_api import chat_completions as c
@@ -72,8 +73,10 @@ def _text_format(request: c.ChatCompletionRequest) -> r.ResponsesTextFormat | Un
             return UNSET
         case c.ChatTextFormat():
             return r.ResponsesPlainFormat()
-        case c.ChatJsonObjectFormat():
-            return r.ResponsesJsonObjectFormat()
+        case c.ChatJsonObjectFormat(schema=schema):
+            if isinstance(schema, UnsetType):
+                return r.ResponsesJsonObjectFormat()
+            return r.ResponsesJsonSchemaFormat(name=SCHEMA_NAME, schema=schema)
         case c.ChatJsonSchemaFormat(json_schema=described):
             if isinstance(described.schema, UnsetType):
                 raise Untranslatable("response_format.json_schema.schema", "Field required")

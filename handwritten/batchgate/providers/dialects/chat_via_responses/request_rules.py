@@ -24,6 +24,8 @@ _NO_NAMES: Final = Rejected("Responses has no participant names; name the speake
 _DEPRECATED: Final = Rejected("it is deprecated; use tools, tool_choice and tool_calls")
 _ENCRYPTED: Final = Rejected("OpenAI accepts only reasoning that it encrypted; leave it out")
 
+_SIGNATURE: Final = Ignored("only Gemini can verify it")
+
 _REQUEST: Final = field_rules(
     c.ChatCompletionRequest,
     model=Mapped("model, without the account's prefix"),
@@ -72,7 +74,7 @@ _REQUEST: Final = field_rules(
 
 _FORMATS: Final = (
     *model_rules(Mapped("text.format text"), c.ChatTextFormat),
-    *model_rules(Mapped("text.format json_object"), c.ChatJsonObjectFormat),
+    *model_rules(Mapped("text.format json_object, or json_schema if it has a schema"), c.ChatJsonObjectFormat),
     *field_rules(c.ChatJsonSchemaFormat, json_schema=Mapped("text.format json_schema")),
     *field_rules(
         c.ChatJsonSchema,
@@ -138,7 +140,14 @@ _TURNS: Final = (
         tool_call_id=Mapped("call_id"),
     ),
     *model_rules(_DEPRECATED, c.ChatFunctionMessage),
-    *field_rules(c.ChatFunctionToolCallParam, id=Mapped("call_id"), function=Mapped("name and arguments")),
+    *field_rules(
+        c.ChatFunctionToolCallParam,
+        id=Mapped("call_id"),
+        function=Mapped("name and arguments"),
+        extra_content=_SIGNATURE,
+    ),
+    *field_rules(c.ChatExtraContent, google=_SIGNATURE),
+    *field_rules(c.ChatGoogleContent, thought_signature=_SIGNATURE),
     *field_rules(c.ChatFunctionCall, name=_SAME, arguments=_SAME),
     *field_rules(c.ChatCustomToolCallParam, id=Mapped("call_id"), custom=Mapped("name and input")),
     *field_rules(c.ChatCustomCall, name=_SAME, input=_SAME),

@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, assert_never
 
-from msgspec import Raw, UnsetType
+from msgspec import Raw
 
-from batchgate.providers.dialects.answer_images import markdown_image, message_image_urls
+from batchgate.providers.dialects.answer_images import markdown_image
 from batchgate.providers.dialects.completion import (
     AnswerPart,
-    answer_parts,
+    completion_tokens,
     first_choice,
+    message_calls,
+    message_parts,
     token_count,
-    unusable_answer,
 )
 from batchgate.providers.dialects.finish_reasons import FinishClass, classify_finish
+from batchgate.providers.dialects.signature_blocks import to_block_data
 from batchgate.providers.dialects.tool_arguments import arguments_object
-from batchgate.providers.dialects.tool_call_ids import made_up_call_id
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
@@ -79,25 +80,12 @@ def completion_to_message(
 
 
 def _content(choice: c.ChatChoice, call_id_seed: bytes) -> Iterator[m.ContentBlock]:
-    message = choice.message
-    if thought := message.reasoning or message.reasoning_content:
-        yield m.ThinkingBlock(thinking=thought, signature=UNSIGNED)
-    match message.content:
-        case str() as text if text:
-            yield m.TextBlock(text=text, citations=None)
-        case list() as parts:
-            for part in parts:
-                yield from map(_part_block, answer_parts(part, "Messages"))
-        case _:
-            pass
-    if message.refusal:
-        yield m.TextBlock(text=message.refusal, citations=None)
-    for url in message_image_urls(message):
-        yield m.TextBlock(text=markdown_image(url), citations=None)
-    for index, call in enumerate(message.tool_calls or ()):
-        yield _tool_use(call.function, call.id or made_up_call_id(call_id_seed, index))
-    if message.function_call:
-        yield _tool_use(message.function_call, made_up_call_id(call_id_seed, 0))
+    yield from map(_part_block, message_parts(choice.message, "Messages"))
+    for call in message_calls(choice.message, call_id_seed):
+        if call.signature is not None:
+            yield m.RedactedThinkingBlock(data=to_block_data(call.signature))
+        arguments = arguments_object(call.function.arguments)
+        yield m.ToolUseBlock(id=call.id, name=call.function.name, input=arguments)
 
 
 def _part_block(part: AnswerPart) -> m.ContentBlock:
@@ -110,12 +98,6 @@ def _part_block(part: AnswerPart) -> m.ContentBlock:
             return m.TextBlock(text=markdown_image(part.text), citations=None)
         case _:
             assert_never(part.kind)
-
-
-def _tool_use(function: c.ChatCalledFunction | UnsetType | None, call_id: str) -> m.ToolUseBlock:
-    if not function:
-        raise unusable_answer("it has a tool call that is not a function call")
-    return m.ToolUseBlock(id=call_id, name=function.name, input=arguments_object(function.arguments))
 
 
 # ---------------------------------------------------------------- stop reason
@@ -153,7 +135,7 @@ def _usage(completion: c.ChatCompletion) -> m.Usage:
     read, written = token_count(prompt.cached_tokens), token_count(prompt.cache_write_tokens)
     return m.Usage(
         input_tokens=max(0, (usage.prompt_tokens or 0) - (read or 0) - (written or 0)),
-        output_tokens=usage.completion_tokens or 0,
+        output_tokens=completion_tokens(usage),
         cache_creation_input_tokens=written,
         cache_read_input_tokens=read,
         cache_creation=None,

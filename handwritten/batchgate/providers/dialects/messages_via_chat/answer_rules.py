@@ -10,6 +10,10 @@ from batchgate_api import chat_completions as c
 _NEVER_REQUESTED: Final = Ignored("translated requests never ask for it")
 _NO_FIELD: Final = Ignored("Messages has no such field")
 
+_SIGNATURE: Final = Mapped(
+    "a redacted_thinking block before the tool_use block, whose data only gemini and its OpenAI-compatible API read"
+)
+
 CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
     *field_rules(
         c.ChatCompletion,
@@ -63,7 +67,10 @@ CHAT_TO_MESSAGE: Final[tuple[Rule, ...]] = (
         type=_NO_FIELD,
         function=Mapped("name and input"),
         custom=_NEVER_REQUESTED,
+        extra_content=_SIGNATURE,
     ),
+    *field_rules(c.ChatExtraContent, google=_SIGNATURE),
+    *field_rules(c.ChatGoogleContent, thought_signature=_SIGNATURE),
     *field_rules(
         c.ChatCalledFunction,
         name=Mapped("name"),

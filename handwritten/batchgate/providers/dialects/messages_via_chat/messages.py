@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias, assert_never
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from batchgate.engine.model.errors import Untranslatable
+from batchgate.providers.dialects.chat_messages import AssistantParts, assistant_message, simplest_text
 from batchgate.providers.dialects.messages_via_chat.request_rules import REJECTED
 from batchgate.providers.dialects.rules import is_empty
 from batchgate.providers.dialects.server_capabilities import ServerCapabilities
+from batchgate.providers.dialects.signature_blocks import signature_of
 from batchgate_api import chat_completions as c
 from batchgate_api import messages as m
 
@@ -75,18 +77,7 @@ def _text_content(
         if not isinstance(block, m.TextBlockParam):
             raise REJECTED.error(block, f"{path}.{index}")
         parts.append(_text_part(block, f"{path}.{index}"))
-    return _simplest_content(parts)
-
-
-def _simplest_content(parts: list[c.ChatTextPart]) -> TextContent:
-    """Return a single part as a string: both mean the same, and every server accepts the string."""
-    match parts:
-        case []:
-            return ""
-        case [part]:
-            return part.text
-        case _:
-            return parts
+    return simplest_text(parts)
 
 
 def _text_part(block: m.TextBlockParam, path: str) -> c.ChatTextPart:
@@ -176,7 +167,7 @@ def _tool_content(content: str | Sequence[m.ToolResultContentBlock], path: str) 
                 )
             case _:
                 raise REJECTED.error(block, f"{path}.{index}")
-    return _simplest_content(parts)
+    return simplest_text(parts)
 
 
 def _mark_as_error(content: TextContent) -> TextContent:
@@ -189,12 +180,11 @@ def _mark_as_error(content: TextContent) -> TextContent:
 # ---------------------------------------------------------------- assistant messages
 
 
-class _AssistantParts(Struct):
-    """The content of an assistant message by field, added in this order."""
+class _AssistantParts(AssistantParts):
+    """The content of an assistant message, and what the next call needs."""
 
-    thinking: list[str]
-    texts: list[c.ChatTextPart]
-    calls: list[c.ChatToolCallParam]
+    signature: str | None = None
+    """Gemini's thought signature for the next call."""
 
 
 def _assistant_message(content: m.MessageContent, path: str, target: ServerCapabilities) -> c.ChatAssistantMessage:
@@ -204,23 +194,7 @@ def _assistant_message(content: m.MessageContent, path: str, target: ServerCapab
     parts = _AssistantParts([], [], [])
     for index, block in enumerate(content):
         _add_block(block, parts, f"{path}.{index}", target)
-    thought = "\n".join(parts.thinking) if parts.thinking else UNSET
-    return c.ChatAssistantMessage(
-        content=_assistant_content(parts.texts),
-        tool_calls=parts.calls or UNSET,
-        reasoning=thought if target.reasoning_field == "reasoning" else UNSET,
-        reasoning_content=thought if target.reasoning_field == "reasoning_content" else UNSET,
-    )
-
-
-def _assistant_content(texts: list[c.ChatTextPart]) -> str | list[c.ChatAssistantContentPart] | None:
-    match texts:
-        case []:
-            return None
-        case [text]:
-            return text.text
-        case _:
-            return [*texts]
+    return assistant_message(parts, target)
 
 
 def _add_block(block: m.ContentBlockParam, parts: _AssistantParts, path: str, target: ServerCapabilities) -> None:
@@ -238,21 +212,29 @@ def _add_block(block: m.ContentBlockParam, parts: _AssistantParts, path: str, ta
                 raise Untranslatable(path, "text should come before the tool_use blocks of the message")
             parts.texts.append(_text_part(block, path))
         case m.ToolUseBlockParam():
-            parts.calls.append(_tool_call(block, path))
+            parts.calls.append(_tool_call(block, path, parts.signature if target.thought_signatures else None))
+            parts.signature = None
+        case m.RedactedThinkingBlockParam(data=data) if (signature := signature_of(data)) is not None:
+            parts.signature = signature
         case m.ImageBlockParam() | m.ToolResultBlockParam():
             raise Untranslatable(path, "such blocks are allowed only in user messages")
         case _:
             raise REJECTED.error(block, path)
 
 
-def _tool_call(block: m.ToolUseBlockParam, path: str) -> c.ChatFunctionToolCallParam:
+def _tool_call(block: m.ToolUseBlockParam, path: str, signature: str | None) -> c.ChatFunctionToolCallParam:
     REJECTED.check(block, path)
     if not is_empty(block.caller) and not _is_direct(block.caller):
         raise Untranslatable(f"{path}.caller", "only direct calls by the model are supported")
     arguments = bytes(block.input).decode()
     if not arguments.startswith("{"):
         raise Untranslatable(f"{path}.input", "Input should be an object")
-    return c.ChatFunctionToolCallParam(id=block.id, function=c.ChatFunctionCall(name=block.name, arguments=arguments))
+    google = c.ChatGoogleContent(thought_signature=signature)
+    return c.ChatFunctionToolCallParam(
+        id=block.id,
+        function=c.ChatFunctionCall(name=block.name, arguments=arguments),
+        extra_content=c.ChatExtraContent(google=google) if signature else UNSET,
+    )
 
 
 def _is_direct(caller: Raw | UnsetType) -> bool:

@@ -16,6 +16,7 @@ from batchgate.providers.dialects.answer_images import base64_image, markdown_im
 from batchgate.providers.dialects.completion import (
     AnswerPart,
     answer_parts,
+    completion_tokens,
     first_choice,
     token_count,
     unusable_answer,
@@ -218,7 +219,7 @@ def _custom_call(raw: Raw, call_id: str, item_id: str) -> r.ResponseCustomToolCa
 
 
 def _usage(usage: c.ChatUsage) -> r.ResponseUsage:
-    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    prompt, completion = usage.prompt_tokens or 0, completion_tokens(usage)
     read = usage.prompt_tokens_details or c.ChatPromptTokensDetails()
     made = usage.completion_tokens_details or c.ChatCompletionTokensDetails()
     return r.ResponseUsage(

@@ -10,6 +10,10 @@ from batchgate_api import chat_completions as c
 _NEVER_REQUESTED: Final = Ignored("translated requests never ask for it")
 _NO_FIELD: Final = Ignored("Responses has no such field")
 
+_SIGNATURE: Final = Ignored(
+    "Responses has no place for it; with the call in a later request, Gemini gets its value that skips the check"
+)
+
 CHAT_TO_RESPONSE: Final[tuple[Rule, ...]] = (
     *field_rules(
         c.ChatCompletion,
@@ -63,7 +67,10 @@ CHAT_TO_RESPONSE: Final[tuple[Rule, ...]] = (
         type=_NO_FIELD,
         function=Mapped("a function_call item"),
         custom=Mapped("a custom_tool_call item"),
+        extra_content=_SIGNATURE,
     ),
+    *field_rules(c.ChatExtraContent, google=_SIGNATURE),
+    *field_rules(c.ChatGoogleContent, thought_signature=_SIGNATURE),
     *field_rules(c.ChatCalledFunction, name=Mapped("name"), arguments=Mapped("arguments, as text")),
     *field_rules(
         c.ChatUsage,

@@ -47,13 +47,11 @@ class AnthropicBatches:
                 expires=call.now + DAY,
             )
             settings = structs.replace(self._world.settings, validating=0, finalizing=0, enqueued_tokens=None)
-            job = Job(
+            job = self._world.new_job(
                 request,
                 AnthropicWire(custom_ids, self._world.model, settings),
-                folder=self._world.new_path(job_id),
-                settings=settings,
-                faults=structs.replace(faults, fail_with=None, stall_in_validation=False),
-                queued_tokens=self._world.jobs.queued_tokens,
+                structs.replace(faults, fail_with=None, fail_at=None, stall_in_validation=False),
+                settings,
             )
             job.take_rows()
             return job
@@ -64,9 +62,8 @@ class AnthropicBatches:
         """Return a batch."""
         job = self._existing(call)
         response = self._shown(call, job)
-        if job.ended:
-            job.late_polls = max(0, job.late_polls - 1)
-        else:
+        job.count_poll()
+        if not job.ended:
             response.headers["retry-after"] = POLL_AFTER
         return response
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 from aiohttp import web
 from msgspec import Struct
 
 from batchgate.engine.model.errors import STATUSES, RefusedError
+from batchgate.providers.simulator.access_tokens import is_token_of
 from batchgate.providers.simulator.batches.world import BatchWorld
 
 _T = TypeVar("_T")
+_SIGNED: Final = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/]+)/")
 
 
 class BatchCall(Struct, frozen=True, kw_only=True):
@@ -59,16 +62,21 @@ def guarded(
 def _accepted_key(world: BatchWorld, headers: Mapping[str, str]) -> str:
     """Return the key of a call; raises `RefusedError` if it is not the required one."""
     key = _key(headers)
-    if world.model.required_key not in (None, key):
+    required = world.model.required_key
+    if required not in {None, key} and not is_token_of(required or "", key):
         raise RefusedError("authentication_error", "Incorrect API key provided.", code="invalid_api_key")
     return key
 
 
 def _key(headers: Mapping[str, str]) -> str:
-    """Return the key of a call: Azure has ``api-key``, Anthropic ``x-api-key`` (native-lanes 2.2, 2.5)."""
-    return (
-        headers.get("api-key") or headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-    )
+    """Return the key of a call, in the header of Azure, Anthropic, Gemini, or OpenAI (native-lanes 2.2, 2.5, 2.3).
+
+    Of a signed call to Bedrock it is the id of the access key; the signature is not verified.
+    """
+    if signed := _SIGNED.match(headers.get("authorization", "")):
+        return signed[1]
+    named = next((headers[name] for name in ("api-key", "x-api-key", "x-goog-api-key") if headers.get(name)), None)
+    return named or headers.get("authorization", "").removeprefix("Bearer ")
 
 
 def status_of(refusal: RefusedError) -> int:

@@ -39,6 +39,8 @@ class BatchFaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """The job is never validated."""
     stall_at: Fraction | None = None
     """No row is answered after this fraction of them; the job ends when it expires."""
+    fail_at: Fraction | None = None
+    """The job fails without results as soon as this fraction of its rows is answered; not on Anthropic."""
     expire_at: Fraction | None = None
     """The job expires as soon as this fraction of its rows is answered."""
     cancellation: CancellationFault | None = None

@@ -95,6 +95,11 @@ class Job:
         """Whether the job has ended."""
         return self.state in ENDED
 
+    def count_poll(self) -> None:
+        """Count a poll of an ended job, which may be shown without its results at first."""
+        if self.ended:
+            self.late_polls = max(0, self.late_polls - 1)
+
     @property
     def paid(self) -> int:
         """The number of rows that the provider charges for."""
@@ -167,10 +172,15 @@ class Job:
         since, length = self.entered[JobState.IN_PROGRESS], self._settings.running
         end = min(now, self.request.expires) if self._wire.rules.expires else now
         fraction = min(1.0, (end - since) / length) if length else 1.0
-        stops = [stop for stop in (self.faults.stall_at, self.faults.expire_at) if stop is not None]
+        faults = self.faults
+        stops = [stop for stop in (faults.stall_at, faults.expire_at, faults.fail_at) if stop is not None]
         self._answer_until(int(min([fraction, *stops]) * len(self.log.rows)))
-        if self.faults.expire_at is not None and fraction >= self.faults.expire_at:
-            self._end(JobState.EXPIRED, since + self.faults.expire_at * length)
+        if faults.expire_at is not None and fraction >= faults.expire_at:
+            self._end(JobState.EXPIRED, since + faults.expire_at * length)
+        elif faults.fail_at is not None and fraction >= faults.fail_at:
+            model = None if self.validation is None else self.validation.model
+            self.errors = (self._wire.failure("server_error", model),)
+            self._end(JobState.FAILED, since + faults.fail_at * length)
         elif fraction >= 1 and not any(stop < 1 for stop in stops):
             self._enter(JobState.FINALIZING, since + length)
         elif self._has_expired(now):

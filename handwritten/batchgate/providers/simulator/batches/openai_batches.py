@@ -12,13 +12,13 @@ from batchgate.engine.model.errors import RefusedError
 from batchgate.providers.simulator.batches.calls import BatchCall, json_response, read_limit
 from batchgate.providers.simulator.batches.creating import create_job, refuse_create
 from batchgate.providers.simulator.batches.faults import BatchFaults
+from batchgate.providers.simulator.batches.file_results import FileResults, ResultKind
 from batchgate.providers.simulator.batches.job import Job, JobRequest, JobState
 from batchgate.providers.simulator.batches.openai_create import CreateBatch, full_endpoint, read_create, window_hours
 from batchgate.providers.simulator.batches.openai_errors import invalid, not_found
 from batchgate.providers.simulator.batches.openai_files import OpenAIFiles
 from batchgate.providers.simulator.batches.openai_objects import batch_object
 from batchgate.providers.simulator.batches.openai_providers import OpenAIProvider
-from batchgate.providers.simulator.batches.openai_results import OpenAIResults
 from batchgate.providers.simulator.batches.openai_rows import OpenAIWire
 from batchgate.providers.simulator.batches.stored_files import StoredFile
 from batchgate.providers.simulator.batches.wire import LineFault
@@ -36,9 +36,9 @@ class OpenAIBatches:
         self._world = world
         self._provider = provider
         self._files = files
-        self._results = OpenAIResults(world, provider)
+        word = "errors" if provider.file_ids_from_job else "error"
+        self._results = FileResults(world, provider.name, self._new_file_id, error_word=word)
         self._by_idempotency_key: dict[tuple[str, str], Job] = {}
-        world.on_end(provider.name, self._results.publish)
 
     async def create(self, call: BatchCall) -> web.StreamResponse:
         """Make a batch; its input file is validated later."""
@@ -92,14 +92,7 @@ class OpenAIBatches:
             bad_input=None if file is not None else _no_file(create.input_file_id),
         )
         settings = self._world.settings
-        job = Job(
-            request,
-            OpenAIWire(self._provider, endpoint, self._world.model, settings),
-            folder=self._world.new_path(job_id),
-            settings=settings,
-            faults=faults,
-            queued_tokens=self._world.jobs.queued_tokens,
-        )
+        job = self._world.new_job(request, OpenAIWire(self._provider, endpoint, self._world.model, settings), faults)
         if key is not None:
             self._by_idempotency_key[call.owner, key] = job
         return job
@@ -108,6 +101,11 @@ class OpenAIBatches:
         if self._provider.uuid_job_ids:
             return f"batch_{UUID(self._world.new_token(32))}"
         return self._provider.job_id.format(token=self._world.new_token(32))
+
+    def _new_file_id(self, job: Job, kind: ResultKind) -> str:
+        if self._provider.file_ids_from_job:
+            return f"{job.request.id}_{kind}"
+        return self._provider.file_id.format(token=self._world.new_token())
 
     async def retrieve(self, call: BatchCall) -> web.StreamResponse:
         """Return a batch."""
@@ -165,7 +163,7 @@ class OpenAIBatches:
         return job
 
     def _object(self, job: Job) -> dict[str, object]:
-        return batch_object(job, self._provider, self._results.ids(job))
+        return batch_object(job, self._provider, self._results.shown(job))
 
     def _shown(self, job: Job) -> web.Response:
         return json_response(self._object(job))

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
+from batchgate.providers.simulator.batches.file_results import ResultIds
 from batchgate.providers.simulator.batches.job import Job, JobState
 from batchgate.providers.simulator.batches.openai_providers import OpenAIProvider
 from batchgate.providers.simulator.batches.stored_files import StoredFile
 from batchgate.providers.simulator.batches.wire import LineFault
-
-
-class ResultIds(Struct, frozen=True, kw_only=True):
-    """The ids of the result files of a batch."""
-
-    output: str | None = None
-    error: str | None = None
 
 
 def file_object(file: StoredFile, status: str) -> dict[str, object]:
@@ -33,9 +25,8 @@ def file_object(file: StoredFile, status: str) -> dict[str, object]:
 
 
 def batch_object(job: Job, provider: OpenAIProvider, ids: ResultIds) -> dict[str, object]:
-    """Return a batch; its result files are hidden while the fault ``late_output_file`` lasts."""
+    """Return a batch."""
     request, known = job.request, job.validation is not None or not provider.late_counts
-    shown = ids if job.late_polls == 0 else ResultIds()
     return {
         "id": request.id,
         "object": "batch",
@@ -45,8 +36,8 @@ def batch_object(job: Job, provider: OpenAIProvider, ids: ResultIds) -> dict[str
         "input_file_id": request.input_file_id,
         "completion_window": request.completion_window,
         "status": _status(job),
-        "output_file_id": shown.output,
-        "error_file_id": shown.error,
+        "output_file_id": ids.output,
+        "error_file_id": ids.error,
         "created_at": int(request.created),
         **_times(job, provider),
         "request_counts": _counts(job) if known else None,

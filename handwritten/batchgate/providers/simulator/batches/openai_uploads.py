@@ -26,7 +26,7 @@ class Upload(Struct, kw_only=True):
     """For how many seconds the file is to be kept."""
 
 
-async def read_upload(request: web.Request, path: Path, max_bytes: int) -> Upload:
+async def read_upload(request: web.Request, path: Path, max_bytes: int, *, purpose_required: bool = True) -> Upload:
     """Read the form, with its fields in any order, and write its file to a path."""
     if request.content_type != "multipart/form-data":
         raise invalid(f"Content-Type: must be multipart/form-data, not {request.content_type}")
@@ -36,12 +36,12 @@ async def read_upload(request: web.Request, path: Path, max_bytes: int) -> Uploa
             raise invalid("A part of the form has parts of its own.")
         if part.name == "file":
             upload.filename = part.filename or "upload"
-            upload.size = await write_body(_chunks(part), path, max_bytes)
+            upload.size = await write_body(part_chunks(part), path, max_bytes)
         elif part.name == "purpose":
             upload.purpose = await part.text()
-        elif part.name == "expires_after[seconds]":
+        elif part.name in {"expires_after[seconds]", "expires_after"}:  # the latter is xAI's
             upload.expires_after = read_expiry(await part.text(), "expires_after.seconds")
-    if upload.filename is None or upload.purpose is None:
+    if upload.filename is None or (purpose_required and upload.purpose is None):
         raise invalid(f"'{'file' if upload.filename is None else 'purpose'}' is a required property")
     return upload
 
@@ -54,6 +54,7 @@ def read_expiry(value: str | int, param: str) -> int:
     return int(text)
 
 
-async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+async def part_chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+    """Yield the content of a part of a form."""
     while chunk := await part.read_chunk(CHUNK):
         yield chunk

@@ -139,6 +139,8 @@ class _FileValidation:
         if not isinstance(row.custom_id, str):
             return "missing_required_parameter"
         self._ids[index] = row.custom_id
+        if self._settings.refused_text is not None and self._settings.refused_text.encode() in line:
+            return "invalid_request"
         if self._seen.setdefault(row.custom_id, index) != index:
             return "duplicate_custom_id"
         self._tokens += len(line) // CHARACTERS_PER_TOKEN

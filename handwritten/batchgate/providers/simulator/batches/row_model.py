@@ -11,15 +11,28 @@ from batchgate.engine.model.provider_call import UpstreamResponse
 from batchgate.providers.simulator.simulator import SimulatedCall, Simulator, body_key
 
 
+class _CohereTokens(Struct):
+    input_tokens: float = 0
+    output_tokens: float = 0
+
+
 class _Usage(Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    tokens: _CohereTokens = msgspec.field(default_factory=_CohereTokens)
+
+
+class _GeminiUsage(Struct):
+    promptTokenCount: int = 0  # noqa: N815 - Gemini's name
+    candidatesTokenCount: int = 0  # noqa: N815 - Gemini's name
+    thoughtsTokenCount: int = 0  # noqa: N815 - Gemini's name
 
 
 class _Answer(Struct):
     usage: _Usage = msgspec.field(default_factory=_Usage)
+    usageMetadata: _GeminiUsage = msgspec.field(default_factory=_GeminiUsage)  # noqa: N815 - Gemini's name
 
 
 _DECODER = msgspec.json.Decoder(_Answer)
@@ -47,5 +60,13 @@ class RowModel:
 
 def tokens_of(body: bytes) -> tuple[int, int]:
     """Return the input tokens and the output tokens that an answer reports."""
-    usage = _DECODER.decode(body).usage
-    return usage.prompt_tokens + usage.input_tokens, usage.completion_tokens + usage.output_tokens
+    answer = _DECODER.decode(body)
+    usage, gemini = answer.usage, answer.usageMetadata
+    return (
+        usage.prompt_tokens + usage.input_tokens + round(usage.tokens.input_tokens) + gemini.promptTokenCount,
+        usage.completion_tokens
+        + usage.output_tokens
+        + round(usage.tokens.output_tokens)
+        + gemini.candidatesTokenCount
+        + gemini.thoughtsTokenCount,
+    )

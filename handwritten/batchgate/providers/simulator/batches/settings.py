@@ -24,11 +24,15 @@ class BatchSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Simulated seconds from the cancellation of a job to its end."""
     file_pending: Seconds = 2.0
     """Simulated seconds in which an uploaded file is ``pending``, for providers that have such a status."""
+    min_rows: PositiveCount = 1
+    """Minimum number of rows of a job of Bedrock, whose own is 100 by default."""
     max_rows: PositiveCount | None = None
     """Maximum number of rows of a job, in place of the provider's own."""
     max_bytes: PositiveCount | None = None
     """Maximum size of an input file or of a create call, in place of the provider's own."""
     enqueued_tokens: Count | None = None
     """Maximum number of input tokens of all jobs of one key and model that have not ended; no limit if not set."""
+    refused_text: str | None = None
+    """The validation of a file fails for each line with this text, at the providers whose files are as OpenAI's."""
     models: tuple[str, ...] | None = None
     """The models that exist; if not set, every model does."""

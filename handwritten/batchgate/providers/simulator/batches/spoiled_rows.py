@@ -16,19 +16,28 @@ def spoil_line(line: bytes, index: int, faults: BatchFaults) -> bytes:
     if not (without_usage or cut_off or faults.retype_ids):
         return line
     row: dict[str, Any] = msgspec.json.decode(line)
-    if faults.retype_ids and str(row["custom_id"]).isdigit():
-        row["custom_id"] = str(int(row["custom_id"]))
+    name = next((other for other in ("batch_request_id", "key") if other in row), "custom_id")
+    if faults.retype_ids and str(row[name]).isdigit():
+        row[name] = str(int(row[name]))
     for answer in _answers(row):
         if without_usage:
             answer.pop("usage", None)
+            answer.pop("usageMetadata", None)
+            answer.pop("meta", None)
         if cut_off:
             _cut_off(answer)
     return msgspec.json.encode(row) + b"\n"
 
 
 def _answers(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the answer of the model, if the row has one: OpenAI's form or Anthropic's."""
-    for holder, key in ((row.get("response"), "body"), (row.get("result"), "message")):
+    """Yield the answer of the model, if the row has one: of Gemini, Vertex, Cohere, OpenAI, Anthropic or xAI."""
+    if ("key" in row or "processed_time" in row) and isinstance(row.get("response"), dict):
+        yield row["response"]
+        return
+    if isinstance(row.get("body"), dict):
+        yield row["body"]
+    of_xai = (row.get("batch_result") or {}).get("response")
+    for holder, key in ((row.get("response"), "body"), (row.get("result"), "message"), (of_xai, "chat_get_completion")):
         if isinstance(holder, dict) and isinstance(holder.get(key), dict):
             yield holder[key]
 
@@ -39,6 +48,10 @@ def _cut_off(answer: dict[str, Any]) -> None:
         choice["finish_reason"] = "length"
         if "message" in choice:
             choice["message"]["content"] = ""
+    for candidate in answer.get("candidates", ()):
+        candidate |= {"content": {"role": "model"}, "finishReason": "MAX_TOKENS"}
+    if answer.get("finish_reason"):
+        answer |= {"finish_reason": "MAX_TOKENS", "message": {"role": "assistant", "content": []}}
     if answer.get("type") == "message":
         answer |= {"content": [], "stop_reason": "max_tokens"}
     if answer.get("object") == "response":

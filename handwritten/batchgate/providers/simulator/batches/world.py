@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from batchgate.providers.simulator.batches.clock import SimulatedClock
-from batchgate.providers.simulator.batches.faults import FaultSwitch
-from batchgate.providers.simulator.batches.job import Job
+from batchgate.providers.simulator.batches.faults import BatchFaults, FaultSwitch
+from batchgate.providers.simulator.batches.job import Job, JobRequest
 from batchgate.providers.simulator.batches.jobs import JobList
 from batchgate.providers.simulator.batches.row_model import RowModel
 from batchgate.providers.simulator.batches.settings import BatchSettings
 from batchgate.providers.simulator.batches.stored_files import FileStore
+from batchgate.providers.simulator.batches.wire import BatchWire
 
 
 class BatchWorld:
@@ -44,6 +45,19 @@ class BatchWorld:
         now = self.clock.now()
         await self.jobs.advance(now, lambda job: self._on_end.get(job.request.provider, _ignore)(job))
         return now
+
+    def new_job(
+        self, request: JobRequest, wire: BatchWire, faults: BatchFaults, settings: BatchSettings | None = None
+    ) -> Job:
+        """Make a job with a folder of its own, by the present settings unless it has others."""
+        return Job(
+            request,
+            wire,
+            folder=self.new_path(request.id.rpartition("/")[2]),
+            settings=settings or self.settings,
+            faults=faults,
+            queued_tokens=self.jobs.queued_tokens,
+        )
 
     def new_token(self, length: int = 24) -> str:
         """Return the changing part of a new id, in hexadecimal; the same calls give the same ids."""

@@ -1,0 +1,78 @@
+"""Control of a running batch: pause, resume, its deadline, budget and priority, and its timeline."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from batchgate.api.binding import value_or_none
+from batchgate.api.context import CALLER, STEERING, WORKSPACE
+from batchgate.api.gateway.pause_view import pause_view
+from batchgate.api.spend_view import dollars_or_none
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.budget import budget_of
+from batchgate.engine.model.steering import TimelineEntry
+from batchgate.engine.model.times import read_time, rfc3339
+from batchgate_api import gateway, parameters
+
+
+class BatchControlHandler:
+    """`BatchControlHandlers` on the engine."""
+
+    async def pause_batch(
+        self, request: web.Request, parameters: parameters.PauseBatchParameters
+    ) -> gateway.BatchControls:
+        """Pause a batch."""
+        reason = value_or_none(parameters.reason)
+        steering, caller = request.app[STEERING], request[CALLER]
+        return _controls(await steering.pause(request[WORKSPACE], parameters.batch_id, by=caller, reason=reason))
+
+    async def resume_batch(
+        self, request: web.Request, parameters: parameters.ResumeBatchParameters
+    ) -> gateway.BatchControls:
+        """Resume a batch."""
+        steering, caller = request.app[STEERING], request[CALLER]
+        return _controls(await steering.resume(request[WORKSPACE], parameters.batch_id, by=caller))
+
+    async def move_batch_deadline(
+        self, request: web.Request, parameters: parameters.MoveBatchDeadlineParameters, body: gateway.MoveDeadline
+    ) -> gateway.BatchControls:
+        """Let a batch expire at another time."""
+        steering, caller, expires_at = request.app[STEERING], request[CALLER], read_time("expires_at", body.expires_at)
+        return _controls(await steering.move_deadline(request[WORKSPACE], parameters.batch_id, expires_at, by=caller))
+
+    async def change_batch_budget(
+        self, request: web.Request, parameters: parameters.ChangeBatchBudgetParameters, body: gateway.ChangeBudget
+    ) -> gateway.BatchControls:
+        """Let a batch cost more or less before it is paused."""
+        steering, caller = request.app[STEERING], request[CALLER]
+        budget = None if body.budget_usd is None else budget_of(body.budget_usd)
+        return _controls(await steering.change_budget(request[WORKSPACE], parameters.batch_id, budget, by=caller))
+
+    async def set_batch_priority(
+        self, request: web.Request, parameters: parameters.SetBatchPriorityParameters, body: gateway.SetPriority
+    ) -> gateway.BatchControls:
+        """Give a batch another share of the calls of its workspace."""
+        steering, caller, priority = request.app[STEERING], request[CALLER], body.priority
+        return _controls(await steering.set_priority(request[WORKSPACE], parameters.batch_id, priority, by=caller))
+
+    async def get_batch_timeline(
+        self, request: web.Request, parameters: parameters.GetBatchTimelineParameters
+    ) -> gateway.BatchTimeline:
+        """Return what was done to a batch, the oldest action first."""
+        entries = await request.app[STEERING].timeline(request[WORKSPACE], parameters.batch_id)
+        return gateway.BatchTimeline(data=[_entry(entry) for entry in entries])
+
+
+def _controls(batch: Batch) -> gateway.BatchControls:
+    return gateway.BatchControls(
+        id=batch.id,
+        status=batch.status,
+        paused=None if batch.pause is None else pause_view(batch.pause),
+        expires_at=rfc3339(batch.expires_at),
+        budget_usd=dollars_or_none(batch.budget),
+        priority=batch.priority,
+    )
+
+
+def _entry(entry: TimelineEntry) -> gateway.TimelineEntry:
+    return gateway.TimelineEntry(at=rfc3339(entry.at), action=entry.action, by=entry.by or None, detail=entry.detail)

@@ -1,0 +1,190 @@
+"""Commands that control a running batch: pause, resume, its deadline, budget and priority, and its timeline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, get_args
+
+import click
+
+from batchgate.cli.batches import as_json_option
+from batchgate.cli.connection import Connection, connected
+from batchgate.cli.rendering import dollars, moment, print_json
+from batchgate.cli.terminal_text import say
+from batchgate.engine.model.priority import Priority
+from batchgate.engine.model.times import from_rfc3339
+from batchgate_api.gateway import BatchControls, TimelineEntry
+
+NO_BUDGET: Final = "none"
+
+UNITS: Final[Mapping[str, timedelta]] = {
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+
+
+def read_money(_context: click.Context, _parameter: click.Parameter, value: str) -> float | None:
+    """Read an amount, or ``none``."""
+    if value == NO_BUDGET:
+        return None
+    try:
+        return float(value)
+    except ValueError as error:
+        raise click.BadParameter(f"it must be an amount of US dollars such as 12.50, or {NO_BUDGET}") from error
+
+
+@click.command("pause")
+@click.argument("batch_id", metavar="ID")
+@click.option("--reason", help="Why; shown by `show` and `timeline`.")
+@as_json_option
+@connected
+def pause_command(connection: Connection, batch_id: str, reason: str | None, *, as_json: bool) -> None:
+    """Pause the batch ID. Requests in flight finish; no other is sent until it is resumed."""
+    controls = asyncio.run(_pause(connection, batch_id, reason))
+    resume = connection.command("resume", batch_id)
+    _print(controls, f"{batch_id} is paused: requests in flight may still finish. To go on: {resume}", as_json=as_json)
+
+
+@click.command("resume")
+@click.argument("batch_id", metavar="ID")
+@as_json_option
+@connected
+def resume_command(connection: Connection, batch_id: str, *, as_json: bool) -> None:
+    """Resume the paused batch ID where it was."""
+    controls = asyncio.run(_resume(connection, batch_id))
+    state = "has ended" if controls.status in {"ended", "failed"} else f"is {controls.status}"
+    _print(controls, f"{batch_id} {state} and is not paused.", as_json=as_json)
+
+
+@click.command("deadline")
+@click.argument("batch_id", metavar="ID")
+@click.option(
+    "--at",
+    "when",
+    required=True,
+    metavar="TIME",
+    help="When it expires: 2026-10-22T07:20:00Z, or 90m, 12h, 3d for so long from now.",
+)
+@as_json_option
+@connected
+def deadline_command(connection: Connection, batch_id: str, when: str, *, as_json: bool) -> None:
+    """Let the batch ID expire at another time."""
+    controls = asyncio.run(_move_deadline(connection, batch_id, moment_of(when)))
+    _print(controls, f"{batch_id} expires at {moment(controls.expires_at)}.", as_json=as_json)
+
+
+def moment_of(text: str) -> str:
+    """Return a time that is given as itself, or as a number of minutes, hours or days from now."""
+    unit = UNITS.get(text[-1:])
+    if unit is None or not (text[:-1].isascii() and text[:-1].isdigit()):
+        return _time_with_zone(text)
+    try:
+        return (datetime.now(UTC) + int(text[:-1]) * unit).isoformat()
+    except OverflowError:
+        raise click.BadParameter(f"{text} from now is too far away", param_hint="--at") from None
+
+
+def _time_with_zone(text: str) -> str:
+    try:
+        from_rfc3339(text)
+    except ValueError:
+        expected = "a time with a zone, such as 2026-10-22T07:20:00Z, or 90m, 12h or 3d for so long from now"
+        raise click.BadParameter(f"{text!r} is not {expected}", param_hint="--at") from None
+    return text
+
+
+@click.command("budget")
+@click.argument("batch_id", metavar="ID")
+@click.option(
+    "--usd",
+    "amount",
+    required=True,
+    metavar="N|none",
+    callback=read_money,
+    help="What its answers may cost in all, in US dollars; none for any amount.",
+)
+@as_json_option
+@connected
+def budget_command(connection: Connection, batch_id: str, amount: float | None, *, as_json: bool) -> None:
+    """Change what the batch ID may cost before it is paused.
+
+    A batch that was paused for its budget goes on if the new one is not reached.
+    """
+    controls = asyncio.run(_change_budget(connection, batch_id, amount))
+    budget = "no budget" if controls.budget_usd is None else f"a budget of {dollars(controls.budget_usd)}"
+    state = "is not paused" if controls.paused is None else f"is paused: {controls.paused.reason}"
+    _print(controls, f"{batch_id} has {budget} and {state}.", as_json=as_json)
+
+
+@click.command("priority")
+@click.argument("batch_id", metavar="ID")
+@click.argument("priority", type=click.Choice(get_args(Priority)))
+@as_json_option
+@connected
+def priority_command(connection: Connection, batch_id: str, priority: Priority, *, as_json: bool) -> None:
+    """Give the batch ID a larger or smaller share of your calls, beside your other batches."""
+    controls = asyncio.run(_set_priority(connection, batch_id, priority))
+    _print(controls, f"{batch_id} has the priority {controls.priority}.", as_json=as_json)
+
+
+@click.command("timeline")
+@click.argument("batch_id", metavar="ID")
+@as_json_option
+@connected
+def timeline_command(connection: Connection, batch_id: str, *, as_json: bool) -> None:
+    """Show who changed the running batch ID, what, and when."""
+    asyncio.run(_timeline(connection, batch_id, as_json=as_json))
+
+
+async def _pause(connection: Connection, batch_id: str, reason: str | None) -> BatchControls:
+    async with connection.client() as client:
+        return await client.pause(batch_id, reason=reason)
+
+
+async def _resume(connection: Connection, batch_id: str) -> BatchControls:
+    async with connection.client() as client:
+        return await client.resume(batch_id)
+
+
+async def _move_deadline(connection: Connection, batch_id: str, expires_at: str) -> BatchControls:
+    async with connection.client() as client:
+        return await client.move_deadline(batch_id, expires_at)
+
+
+async def _change_budget(connection: Connection, batch_id: str, budget_usd: float | None) -> BatchControls:
+    async with connection.client() as client:
+        return await client.change_budget(batch_id, budget_usd)
+
+
+async def _set_priority(connection: Connection, batch_id: str, priority: Priority) -> BatchControls:
+    async with connection.client() as client:
+        return await client.set_priority(batch_id, priority)
+
+
+async def _timeline(connection: Connection, batch_id: str, *, as_json: bool) -> None:
+    async with connection.client() as client:
+        timeline = await client.timeline(batch_id)
+    if as_json:
+        print_json(timeline)
+        return
+    for entry in timeline.data:
+        say(entry_text(entry))
+
+
+def entry_text(entry: TimelineEntry) -> str:
+    """Return what was done to a batch, when, and by whom."""
+    by = "" if entry.by is None else f" by {entry.by}"
+    if entry.action == "deadline_moved" and entry.detail is not None:
+        return f"{moment(entry.at)}  deadline moved{by} to {moment(entry.detail)}"
+    detail = "" if entry.detail is None else f": {entry.detail}"
+    return f"{moment(entry.at)}  {entry.action.replace('_', ' ')}{by}{detail}"
+
+
+def _print(controls: BatchControls, text: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(controls)
+    else:
+        say(text)

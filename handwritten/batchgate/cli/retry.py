@@ -1,0 +1,93 @@
+"""``batchgate retry``: creates a batch of the requests of an ended batch that did not succeed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, get_args
+
+import click
+from msgspec import UNSET
+
+from batchgate.cli.connection import Connection, connected
+from batchgate.cli.failures import CommandFailed, ConnectionBroken
+from batchgate.cli.terminal_text import say
+from batchgate.cli.wait import check_output, finish
+from batchgate.cli.waiting import STANDARD_OUTPUT
+from batchgate.engine.model.errors import ErrorKind
+from batchgate.engine.model.retry import RetryReason
+from batchgate_api.gateway import RetryBatch
+
+REASONS: Final[tuple[RetryReason, ...]] = ("errored", "expired", "canceled", *get_args(ErrorKind))
+
+
+@click.command("retry")
+@click.argument("batch_id", metavar="ID")
+@click.option(
+    "--only",
+    type=click.Choice(REASONS),
+    multiple=True,
+    help="Retry only what ended so: errored (every error), expired, canceled, or one class of error. May be repeated.",
+)
+@click.option(
+    "--custom-id",
+    "custom_ids",
+    metavar="CUSTOM_ID",
+    multiple=True,
+    help="Retry only this request, even if it succeeded. May be repeated.",
+)
+@click.option("--model", help="Use this model.")
+@click.option("--account", metavar="NAME", help="Use this provider account.")
+@click.option("--name", help="Give the new batch a name; without it, it has the name of the batch ID.")
+@click.option("--wait", is_flag=True, help="Wait until the new batch has ended.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
+    help="With --wait: write its results to this file, or to stdout for -.",
+)
+@connected
+@click.pass_context
+def retry_command(
+    context: click.Context,
+    connection: Connection,
+    batch_id: str,
+    *,
+    only: Sequence[RetryReason],
+    custom_ids: Sequence[str],
+    model: str | None,
+    account: str | None,
+    name: str | None,
+    wait: bool,
+    output: Path | None,
+) -> None:
+    """Retry the requests of the ended batch ID that did not succeed, as a new batch, and print its id.
+
+    The gateway reads them from the stored input of the batch, so your file is not needed.
+
+    With --wait the exit status is 0 when all requests succeeded and 3 when some did not.
+    """
+    if output is not None and not wait:
+        raise click.UsageError("--output needs --wait; without it, `batchgate results ID` writes the results.")
+    target = None if output is None else check_output(output)
+    retry = RetryBatch(
+        only=list(only) or UNSET,
+        custom_ids=list(custom_ids) or UNSET,
+        model=UNSET if model is None else model,
+        account=UNSET if account is None else account,
+        name=UNSET if name is None else name,
+    )
+    new_id = asyncio.run(_retry(connection, batch_id, retry))
+    say(new_id, err=target == STANDARD_OUTPUT)
+    if wait:
+        finish(context, connection, new_id, target)
+
+
+async def _retry(connection: Connection, batch_id: str, retry: RetryBatch) -> str:
+    async with connection.client() as client:
+        try:
+            batch = await client.retry(batch_id, retry)
+        except ConnectionBroken as error:
+            check = connection.command("list", "--limit", "1")
+            raise CommandFailed(f"{error} The batch may have been created; check with: {check}") from error
+    return batch.id

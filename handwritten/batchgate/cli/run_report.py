@@ -1,0 +1,105 @@
+"""Reports how a batch ended: a table of its failures, then one line with counts, cost, duration and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+from batchgate.cli.connection import Connection
+from batchgate.cli.duration import duration
+from batchgate.cli.failures import INCOMPLETE_STATUS
+from batchgate.cli.rendering import VALIDATION_FAILED, cut, dollars
+from batchgate.cli.terminal_text import say
+from batchgate.cli.waiting import STANDARD_OUTPUT
+from batchgate_api.anthropic import MessageBatch
+from batchgate_api.gateway import BatchProgress, FailureGroup
+
+MOST_GROUPS: Final = 10
+"""Groups in the table; `show --json` has the rest."""
+MESSAGE_WIDTH: Final = 80
+SHOWN_IDS: Final = 3
+ID_WIDTH: Final = 24
+"""Maximum number of characters of an id in the table."""
+OTHERS: Final = "(other messages)"
+
+
+def report_end(
+    context: click.Context, connection: Connection, batch: MessageBatch, progress: BatchProgress, target: Path | None
+) -> None:
+    """Report on stderr how a batch ended, and exit with `INCOMPLETE_STATUS` if not all its requests succeeded.
+
+    ``target`` is where its results were written, if they were.
+    """
+    for line in failure_table(progress.failures):
+        say(line, err=True)
+    say(end_line(connection, batch, progress, target), err=True)
+    if progress.status == "failed" or progress.succeeded < progress.total:
+        context.exit(INCOMPLETE_STATUS)
+
+
+def end_line(connection: Connection, batch: MessageBatch, progress: BatchProgress, target: Path | None) -> str:
+    """Return what became of the requests, the cost, the duration, and where the results are."""
+    if progress.status == "failed":
+        return f"{batch.id} failed: {VALIDATION_FAILED}"
+    facts = [_counts(progress)]
+    spent = progress.spent.direct_usd + progress.spent.native_usd
+    if spent:
+        facts.append(dollars(spent))
+    if batch.ended_at is not None:
+        begun, ended = (datetime.fromisoformat(moment) for moment in (batch.created_at, batch.ended_at))
+        facts.append(duration((ended - begun).total_seconds()))
+    return f"{', '.join(facts)}.{_next_steps(connection, batch, progress, target)}"
+
+
+def _counts(progress: BatchProgress) -> str:
+    failed = progress.total - progress.succeeded
+    if not failed:
+        return "The request succeeded" if progress.total == 1 else f"All {progress.total:,} requests succeeded"
+    return f"{progress.succeeded:,} of {progress.total:,} requests succeeded, {failed:,} did not ({_by_kind(progress)})"
+
+
+def _by_kind(progress: BatchProgress) -> str:
+    """Return the counts of the failures by kind; those that are in no group are named by their result."""
+    kinds = Counter[str]()
+    for group in progress.failures:
+        kinds[group.kind] += group.count
+    results = {"expired": progress.expired, "canceled": progress.canceled}
+    for kind, count in results.items():
+        kinds[kind] = count
+    kinds["errored"] = progress.errored - sum(kinds.values()) + sum(results.values())
+    return ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common() if count > 0)
+
+
+def _next_steps(connection: Connection, batch: MessageBatch, progress: BatchProgress, target: Path | None) -> str:
+    results = connection.command("results", batch.id)
+    place = f" Results: {results if target is None else target}" if target != STANDARD_OUTPUT else ""
+    if progress.succeeded == progress.total:
+        return place
+    return f"{place}{';' if place else ''} to retry the others: {connection.command('retry', batch.id)}"
+
+
+def failure_table(groups: Sequence[FailureGroup]) -> Iterator[str]:
+    """Return the groups of failures, one a line under a heading; nothing if there are none."""
+    rows = [("COUNT", "KIND", "MESSAGE", "FIRST IDS")]
+    rows += [(f"{group.count:,}", group.kind, _message(group), _ids(group)) for group in groups[:MOST_GROUPS]]
+    if not groups:
+        return
+    number, kind, message, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    for row in rows:
+        yield f"{row[0]:>{number}}  {row[1]:<{kind}}  {row[2]:<{message}}  {row[3]}"
+    if len(groups) > MOST_GROUPS:
+        yield f"and {len(groups) - MOST_GROUPS} more groups"
+
+
+def _message(group: FailureGroup) -> str:
+    return OTHERS if group.message is None else cut(group.message, MESSAGE_WIDTH)
+
+
+def _ids(group: FailureGroup) -> str:
+    shown = [cut(custom_id, ID_WIDTH) for custom_id in group.custom_ids[:SHOWN_IDS]]
+    return ", ".join(shown) + (", …" if group.count > len(shown) else "")

@@ -1,0 +1,70 @@
+"""``batchgate wait``: waits until a batch has ended, and reports how."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from batchgate.cli.connection import Connection, connected
+from batchgate.cli.failures import INTERRUPTED_STATUS, CommandFailed, GatewayRefused
+from batchgate.cli.run_report import report_end
+from batchgate.cli.terminal_text import say
+from batchgate.cli.waiting import STANDARD_OUTPUT, wait_until_ended, write_results
+from batchgate_api.anthropic import MessageBatch
+from batchgate_api.gateway import BatchProgress
+
+
+@click.command("wait")
+@click.argument("batch_id", metavar="ID")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
+    help="Write the results to this file, or to stdout for -.",
+)
+@connected
+@click.pass_context
+def wait_command(context: click.Context, connection: Connection, batch_id: str, *, output: Path | None) -> None:
+    """Wait until the batch ID has ended, and say how many of its requests succeeded and why the others did not.
+
+    The exit status is 0 when all requests succeeded and 3 when some did not.
+    """
+    finish(context, connection, batch_id, None if output is None else check_output(output))
+
+
+def finish(context: click.Context, connection: Connection, batch_id: str, target: Path | None) -> None:
+    """Wait for a batch, write its results if there is a target, and report; the exit status says how it ended.
+
+    If that stops early, the command that gets the results later is printed.
+    """
+    later = (
+        f"The batch continues on the gateway. Its results, when it has ended: {connection.command('results', batch_id)}"
+    )
+    try:
+        batch, progress = asyncio.run(_wait_and_write(connection, batch_id, target))
+    except KeyboardInterrupt:
+        say(f"Stopped waiting. {later}", err=True)
+        context.exit(INTERRUPTED_STATUS)
+    except CommandFailed as error:
+        if isinstance(error, GatewayRefused) and not error.retry_safe:
+            raise  # there is no such batch, or the key may not read it
+        raise CommandFailed(f"{error}\n{later}") from error
+    report_end(context, connection, batch, progress, target)
+
+
+async def _wait_and_write(
+    connection: Connection, batch_id: str, target: Path | None
+) -> tuple[MessageBatch, BatchProgress]:
+    async with connection.client() as client:
+        progress = await wait_until_ended(client, batch_id)
+        if target is not None and progress.status != "failed":
+            await write_results(client, batch_id, target)
+        return await client.find(batch_id), progress
+
+
+def check_output(target: Path) -> Path:
+    """Refuse a missing output folder before any request is paid for."""
+    if target != STANDARD_OUTPUT and not target.parent.is_dir():
+        raise click.UsageError(f"{target}: the folder {target.parent} does not exist.")
+    return target

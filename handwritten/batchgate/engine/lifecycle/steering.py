@@ -1,0 +1,121 @@
+"""Steering of running batches: the operations that the HTTP API calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from batchgate.engine.lifecycle.batches import require_batch
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.budget import is_reached, reached_text
+from batchgate.engine.model.clock import MICROSECONDS, Clock
+from batchgate.engine.model.completion_window import LONGEST_WINDOW
+from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.health_report import one_line
+from batchgate.engine.model.priority import Priority
+from batchgate.engine.model.steering import (
+    Action,
+    ChangeBudget,
+    MoveDeadline,
+    Pause,
+    Resume,
+    SetPriority,
+    TimelineEntry,
+)
+from batchgate.engine.model.times import rfc3339
+from batchgate.engine.ports.batch_signals import BatchSignals
+from batchgate.engine.ports.batch_store import BatchStore
+from batchgate.engine.ports.steering_store import SteeringStore
+from batchgate.engine.storage.storage_probe import StorageProbe
+
+SHORTEST_NOTICE: Final = 60 * MICROSECONDS
+"""A deadline is moved to a time that is at least this far away: whoever wants less cancels the batch."""
+
+
+class BatchSteering:
+    """Pauses, resumes, extends and prioritizes batches; callers never see batches of other workspaces."""
+
+    def __init__(
+        self,
+        *,
+        store: BatchStore,
+        steering: SteeringStore,
+        probe: StorageProbe,
+        clock: Clock,
+        signals: BatchSignals,
+    ) -> None:
+        self._store = store
+        self._steering = steering
+        self._probe = probe
+        self._clock = clock
+        self._signals = signals
+
+    async def pause(self, workspace: str, batch_id: str, *, by: str, reason: str | None) -> Batch:
+        """Pause a batch; one that is paused is returned unchanged. Raises `RefusedError` for one that has stopped."""
+        batch = await self._steer(workspace, batch_id, Pause(reason=reason and one_line(reason)), by=by)
+        if batch.pause is None:
+            raise _stopped(batch, "it cannot be paused")
+        return batch
+
+    async def resume(self, workspace: str, batch_id: str, *, by: str) -> Batch:
+        """Resume a batch; one that is not paused is returned unchanged.
+
+        Raises `RefusedError` if its budget is reached.
+        """
+        batch = await self._steer(workspace, batch_id, Resume(), by=by)
+        if batch.pause is None:
+            return batch
+        if batch.budget is None or not is_reached(batch.budget, batch.spend):
+            raise _stopped(batch, "it cannot be resumed")
+        message = f"Batch {batch.id!r} cannot be resumed: {reached_text(batch.budget, batch.spend)}. Raise it first."
+        raise RefusedError("invalid_request_error", message)
+
+    async def change_budget(self, workspace: str, batch_id: str, budget: int | None, *, by: str) -> Batch:
+        """Let a batch cost more or less; raises `RefusedError` if it has stopped."""
+        batch = await self._steer(workspace, batch_id, ChangeBudget(budget=budget), by=by)
+        if batch.budget != budget:
+            raise _stopped(batch, "its budget cannot be changed")
+        return batch
+
+    async def move_deadline(self, workspace: str, batch_id: str, expires_at: int, *, by: str) -> Batch:
+        """Let a batch expire at another time; raises `RefusedError` if it has stopped, or the time is out of bounds."""
+        found = require_batch(await self._store.find_batch(workspace, batch_id), batch_id)
+        if expires_at != found.expires_at:
+            self._check_bounds(found, expires_at)
+        batch = await self._steer(workspace, batch_id, MoveDeadline(expires_at=expires_at), by=by)
+        if batch.expires_at != expires_at:
+            raise _stopped(batch, "its deadline cannot be moved")
+        return batch
+
+    def _check_bounds(self, batch: Batch, expires_at: int) -> None:
+        earliest, latest = self._clock.now() + SHORTEST_NOTICE, batch.created_at + LONGEST_WINDOW
+        if not earliest <= expires_at <= latest:
+            bounds = f"at least a minute from now and at most {rfc3339(latest)}, 7 days after the batch was created"
+            message = f"expires_at: it must be {bounds}, not {rfc3339(expires_at)}"
+            raise RefusedError("invalid_request_error", message, param="expires_at")
+
+    async def set_priority(self, workspace: str, batch_id: str, priority: Priority, *, by: str) -> Batch:
+        """Give a batch another priority; raises `RefusedError` if it has stopped."""
+        batch = await self._steer(workspace, batch_id, SetPriority(priority=priority), by=by)
+        if batch.priority != priority:
+            raise _stopped(batch, "its priority cannot be changed")
+        return batch
+
+    async def timeline(self, workspace: str, batch_id: str) -> Sequence[TimelineEntry]:
+        """Return the latest actions that have changed a batch, the oldest first."""
+        batch = await self._store.find_batch(workspace, batch_id)
+        return await self._steering.timeline(require_batch(batch, batch_id).key)
+
+    async def _steer(self, workspace: str, batch_id: str, action: Action, *, by: str) -> Batch:
+        with self._probe.reporting_errors():
+            steered = await self._steering.steer_batch(workspace, batch_id, action, by=by, now=self._clock.now())
+        batch = require_batch(steered, batch_id)
+        self._signals.steer()
+        return batch
+
+
+def _stopped(batch: Batch, consequence: str) -> RefusedError:
+    """Return the error for a batch that sends nothing any more."""
+    over = "is canceling" if batch.status == "canceling" else "has expired"
+    state = over if batch.ended_at is None else "has ended"
+    return RefusedError("invalid_request_error", f"Batch {batch.id!r} {state}; {consequence}.")

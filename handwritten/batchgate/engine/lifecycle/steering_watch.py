@@ -1,0 +1,95 @@
+"""Applies in this process what callers did to batches: at once when it is told, otherwise once a second.
+
+What is applied is what the store says then, not what a message says. So a message that is lost, late or twice there
+changes nothing but the delay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from batchgate.engine.model.errors import StoreError
+from batchgate.engine.model.priority import Contenders
+from batchgate.engine.ports.steering_store import SteeringStore
+from batchgate.engine.support.health_problems import HealthReporter
+
+logger = logging.getLogger(__name__)
+
+COMPONENT: Final = "steering"
+INTERVAL: Final = 1.0  # seconds between two looks without a signal
+
+
+class SteeringWatch:
+    """Keeps the worker and the native jobs to the pauses and priorities in the store.
+
+    ``apply_pauses`` gets the keys of the paused batches, and those of the batches whose pause has begun or ended.
+    ``apply_contenders`` gets the batches of workspaces whose batches differ in priority, whenever these change.
+    """
+
+    def __init__(
+        self,
+        *,
+        steering: SteeringStore,
+        apply_pauses: Callable[[frozenset[int], frozenset[int]], None],
+        apply_contenders: Callable[[Contenders], Awaitable[None]],
+        enqueue_missing: Callable[[], Awaitable[None]],
+        report: HealthReporter,
+    ) -> None:
+        self._steering = steering
+        self._apply_pauses = apply_pauses
+        self._apply_contenders = apply_contenders
+        self._enqueue_missing = enqueue_missing
+        self._report = report
+        self._signaled = asyncio.Event()
+        self.paused: frozenset[int] = frozenset()
+        """The keys of the paused batches, as of the last look."""
+        self._contenders: Contenders = {}
+
+    def look(self) -> None:
+        """Look into the store now: a batch was steered."""
+        self._signaled.set()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            signaled = self._signaled.is_set()
+            self._signaled.clear()
+            if not await self._try_to_look(signaled=signaled) and signaled:
+                self._signaled.set()
+                await asyncio.sleep(INTERVAL)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL):
+                    await self._signaled.wait()
+
+    async def _try_to_look(self, *, signaled: bool) -> bool:
+        """Look; return False if that failed."""
+        try:
+            await self._look(signaled=signaled)
+        except StoreError as error:
+            self._report(COMPONENT, error)
+        except Exception as error:
+            logger.exception("steering failed with an internal error", extra={"action": "steering_failed"})
+            self._report(COMPONENT, error)
+        else:
+            self._report(COMPONENT, None)
+            return True
+        return False
+
+    async def _look(self, *, signaled: bool) -> None:
+        paused = frozenset(await self._steering.paused_batches())
+        before, self.paused = self.paused, paused
+        resumed = before - paused
+        self._apply_pauses(paused, before ^ paused)
+        if signaled or resumed:
+            await self._enqueue_missing()
+        await self._look_at_priorities()
+
+    async def _look_at_priorities(self) -> None:
+        contenders = await self._steering.contenders()
+        if contenders != self._contenders:
+            await self._apply_contenders(contenders)
+            self._contenders = contenders

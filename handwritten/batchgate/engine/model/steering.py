@@ -1,0 +1,122 @@
+"""What callers do to a running batch beside canceling it, and what that changes."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias, get_args
+
+from msgspec import Struct, structs
+
+from batchgate.engine.model.batch import Batch, BatchPause, BatchPauseCode
+from batchgate.engine.model.budget import BudgetPauseCode, is_reached, reached_text
+from batchgate.engine.model.priority import Priority
+from batchgate.engine.model.times import rfc3339
+from batchgate.engine.model.workspace import format_dollars
+
+TIMELINE_ENTRIES: Final = 100
+"""The latest actions on a batch that are kept."""
+
+ActionName: TypeAlias = Literal["paused", "resumed", "deadline_moved", "budget_changed", "priority_changed"]
+"""What was done to a batch."""
+
+
+BUDGET_CODES: Final[frozenset[str]] = frozenset(get_args(BudgetPauseCode))
+"""The codes of pauses that another budget ends."""
+
+
+class Pause(Struct, frozen=True, kw_only=True):
+    """Send no further request of the batch."""
+
+    code: BatchPauseCode = "requested"
+    reason: str | None = None
+    """What the caller said, or what the results of the batch say."""
+
+
+class Resume(Struct, frozen=True, kw_only=True):
+    """Send requests again."""
+
+
+class MoveDeadline(Struct, frozen=True, kw_only=True):
+    """Let the batch expire at another time."""
+
+    expires_at: int
+
+
+class ChangeBudget(Struct, frozen=True, kw_only=True):
+    """Let the answers of the batch cost more or less in all before it is paused, or any amount."""
+
+    budget: int | None
+
+
+class SetPriority(Struct, frozen=True, kw_only=True):
+    """Give the batch another share of the calls of its workspace."""
+
+    priority: Priority
+
+
+Action: TypeAlias = Pause | Resume | MoveDeadline | ChangeBudget | SetPriority
+
+
+class TimelineEntry(Struct, frozen=True, kw_only=True):
+    """One action that has changed a batch."""
+
+    at: int
+    """When, in microseconds since the epoch."""
+    action: ActionName
+    by: str
+    """The name of the API key; empty if the gateway needs no key, or did it itself."""
+    detail: str | None = None
+
+
+def steered(batch: Batch, action: Action, *, by: str, at: int) -> tuple[Batch, TimelineEntry] | None:
+    """Return a batch after an action, and the entry of its timeline; None if the action changes nothing.
+
+    An action on a batch that is canceling, has expired or has ended changes nothing. Nor does the resume of one whose
+    budget is reached.
+    """
+    if batch.status not in {"validating", "in_progress"} or batch.expires_at <= at:
+        return None
+    match action:
+        case Pause():
+            pause = BatchPause(code=action.code, reason=action.reason, since=at, by=by)
+            changed = structs.replace(batch, pause=pause, pace=None) if _may_replace(batch.pause, pause) else batch
+            entry = TimelineEntry(at=at, action="paused", by=by, detail=action.reason)
+        case Resume():
+            changed = batch if is_reached(batch.budget, batch.spend) else structs.replace(batch, pause=None)
+            entry = TimelineEntry(at=at, action="resumed", by=by)
+        case MoveDeadline():
+            changed = structs.replace(batch, expires_at=action.expires_at)
+            entry = TimelineEntry(at=at, action="deadline_moved", by=by, detail=rfc3339(action.expires_at))
+        case ChangeBudget():
+            changed = _with_budget(batch, action.budget, by=by, at=at)
+            entry = TimelineEntry(at=at, action="budget_changed", by=by, detail=_budget_detail(batch, changed))
+        case SetPriority():
+            changed = structs.replace(batch, priority=action.priority)
+            entry = TimelineEntry(at=at, action="priority_changed", by=by, detail=action.priority)
+    return None if changed == batch else (changed, entry)
+
+
+def _may_replace(before: BatchPause | None, pause: BatchPause) -> bool:
+    """Return whether a batch gets a pause: a caller's one replaces that for a budget, which a higher budget ends."""
+    return before is None or (pause.code == "requested" and before.code in BUDGET_CODES)
+
+
+def _with_budget(batch: Batch, budget: int | None, *, by: str, at: int) -> Batch:
+    """Return a batch with another budget, which ends its pause for the old one, or pauses it if it is reached."""
+    if budget == batch.budget:
+        return batch
+    changed = structs.replace(batch, budget=budget)
+    if is_reached(budget, batch.spend):
+        if batch.pause is not None or budget is None:
+            return changed
+        pause = BatchPause(code="budget_reached", reason=reached_text(budget, batch.spend), since=at, by=by)
+        return structs.replace(changed, pause=pause, pace=None)
+    if batch.pause is not None and batch.pause.code in BUDGET_CODES:
+        return structs.replace(changed, pause=None)
+    return changed
+
+
+def _budget_detail(before: Batch, after: Batch) -> str:
+    budget = "none" if after.budget is None else format_dollars(after.budget)
+    if before.pause is not None and after.pause is None:
+        return f"{budget}, and the batch goes on"
+    return budget if after.pause == before.pause else f"{budget}, which is reached"

@@ -1,0 +1,44 @@
+"""The part of the store that keeps what callers did to batches: pauses, and a timeline of all actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.priority import Contenders
+from batchgate.engine.model.steering import Action, TimelineEntry
+
+
+class SteeringStore(Protocol):
+    """Steers batches; every write is durable when its call returns. Raises `StoreError`.
+
+    The shards of a paused batch are in no queue, and no worker claims them. The pause of a batch ends when it is
+    resumed, is canceled, expires, or has ended. Results pause a batch too, in the transaction that stores them.
+    """
+
+    def notify_on_pause(self, signal: Callable[[], None]) -> None:
+        """Call ``signal`` when results that this process has stored have paused a batch."""
+        ...
+
+    async def steer_batch(self, workspace: str, batch_id: str, action: Action, *, by: str, now: int) -> Batch | None:
+        """Store what an action changes of a batch, and an entry in its timeline; without an effect, store nothing.
+
+        Returns the batch as it is then, and None if the workspace has none with this id.
+        """
+        ...
+
+    async def paused_batches(self) -> Sequence[int]:
+        """Read the keys of the paused batches."""
+        ...
+
+    async def contenders(self) -> Contenders:
+        """Read the batches that share the calls of their workspace with batches of another priority.
+
+        A batch counts while it is not paused and has shards in the queue, or at a worker.
+        """
+        ...
+
+    async def timeline(self, batch_key: int) -> Sequence[TimelineEntry]:
+        """Read the latest actions that have changed a batch, the oldest first; empty once it is deleted."""
+        ...

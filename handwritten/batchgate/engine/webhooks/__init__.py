@@ -1,0 +1,1 @@
+"""Webhooks: the URLs of callers that get events of their batches."""

@@ -1,0 +1,1 @@
+"""Credentials of Amazon Web Services, and signatures made with them."""

@@ -1,0 +1,1 @@
+"""Service accounts of Google Cloud, and the access tokens that they get."""

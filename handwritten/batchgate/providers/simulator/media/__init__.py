@@ -1,0 +1,1 @@
+"""Simulated APIs of providers whose answers are tasks or audio."""

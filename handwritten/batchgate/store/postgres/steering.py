@@ -1,0 +1,51 @@
+"""`SteeringStore` on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.priority import Contenders
+from batchgate.engine.model.steering import Action, TimelineEntry
+from batchgate.store.postgres.connection import PostgresPool, Transaction, is_storable
+from batchgate.store.postgres.pauses import apply_action
+from batchgate.store.records import batch_from_row, contenders_from_rows, timeline_entry_from_row
+
+
+class PostgresSteering:
+    """What was done to batches, in a PostgreSQL database."""
+
+    def __init__(self, pool: PostgresPool) -> None:
+        self._pool = pool
+
+    def notify_on_pause(self, signal: Callable[[], None]) -> None:
+        """Do nothing: the transaction that pauses a batch notifies every process, this one too."""
+
+    async def steer_batch(self, workspace: str, batch_id: str, action: Action, *, by: str, now: int) -> Batch | None:
+        """Store what an action changes of a batch, and that it did; notify the workers."""
+        if not is_storable(workspace, batch_id):
+            return None
+        return await self._pool.write(
+            lambda transaction: _steer(transaction, workspace, batch_id, action, by=by, now=now), repeatable=True
+        )
+
+    async def paused_batches(self) -> Sequence[int]:
+        """Read the keys of the paused batches."""
+        return [row["key"] for row in await self._pool.fetch_all("paused_batches", {})]
+
+    async def contenders(self) -> Contenders:
+        """Read the batches that share the calls of their workspace."""
+        return contenders_from_rows(await self._pool.fetch_all("contenders", {}))
+
+    async def timeline(self, batch_key: int) -> Sequence[TimelineEntry]:
+        """Read what was done to a batch."""
+        rows = await self._pool.fetch_all("timeline_of_batch", {"batch_key": batch_key})
+        return [timeline_entry_from_row(row) for row in rows]
+
+
+async def _steer(
+    transaction: Transaction, workspace: str, batch_id: str, action: Action, *, by: str, now: int
+) -> Batch | None:
+    row = await transaction.fetch_one("lock_batch", {"workspace": workspace, "id": batch_id})
+    batch = None if row is None else batch_from_row(row)
+    return None if batch is None else await apply_action(transaction, batch, action, by=by, now=now)

@@ -1,0 +1,59 @@
+"""What results say about the pause of their batch, the same for every database."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.budget import is_reached, reached_text, unknown_text
+from batchgate.engine.model.fail_fast import FailFast, FirstResults, reason_to_pause
+from batchgate.engine.model.shard import ResultChunk
+from batchgate.engine.model.steering import Pause
+from batchgate.store.records import Row, batch_from_row, fail_fast_from_row, fail_fast_text
+
+
+class ResultPause(Struct, frozen=True, kw_only=True):
+    """What results change of a batch beside its counts."""
+
+    fail_fast: str | None
+    """Its first results, as its row has them."""
+    pause: Pause | None
+    """The pause that they lead to."""
+
+
+def may_change_pause(row: Row, chunk: ResultChunk) -> bool:
+    """Check if results may pause the batch in a row, which may be older than other results."""
+    if row["budget"] is not None and (chunk.spend.total or chunk.spend.unpriced):
+        return True
+    state = fail_fast_from_row(row)
+    return state is not None and state.watches(chunk.first_results)
+
+
+def pause_of_results(row: Row, chunk: ResultChunk) -> ResultPause:
+    """Return what the results of a chunk change of a batch; ``row`` counts them already.
+
+    A batch that is paused already, or has all its results, is not paused.
+    """
+    batch, before = batch_from_row(row), fail_fast_from_row(row)
+    after = None if before is None else before.with_results(chunk.first_results)
+    may_pause = batch.pause is None and batch.counts.processing > 0
+    pause = _budget_pause(batch, chunk) if may_pause else None
+    if before is None or after is None:
+        return ResultPause(fail_fast=None, pause=pause)
+    failing = after.failing_model(before)
+    if failing is None or pause is not None or not may_pause:
+        return ResultPause(fail_fast=fail_fast_text(after), pause=pause)
+    return _fail_fast_pause(after, failing)
+
+
+def _budget_pause(batch: Batch, chunk: ResultChunk) -> Pause | None:
+    if batch.budget is None:
+        return None
+    if is_reached(batch.budget, batch.spend):
+        return Pause(code="budget_reached", reason=reached_text(batch.budget, batch.spend))
+    return Pause(code="price_unknown", reason=unknown_text(batch.budget)) if chunk.spend.unpriced else None
+
+
+def _fail_fast_pause(state: FailFast, failing: FirstResults) -> ResultPause:
+    pause = Pause(code="identical_errors", reason=reason_to_pause(failing))
+    return ResultPause(fail_fast=fail_fast_text(state.settled(failing.called)), pause=pause)

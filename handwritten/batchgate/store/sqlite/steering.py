@@ -1,0 +1,59 @@
+"""`SteeringStore` on a SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.priority import Contenders
+from batchgate.engine.model.steering import Action, TimelineEntry
+from batchgate.store.records import contenders_from_rows, timeline_entry_from_row
+from batchgate.store.sqlite.connection import SqliteFile
+from batchgate.store.sqlite.pauses import QUERIES, apply_action
+from batchgate.store.sqlite.transactions import find_batch
+
+
+class SqliteSteering:
+    """What was done to batches, in a SQLite file."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+        self._on_pause: Callable[[], None] = lambda: None
+
+    def notify_on_pause(self, signal: Callable[[], None]) -> None:
+        """Call ``signal`` when results have paused a batch."""
+        self._on_pause = signal
+
+    def signal_pause(self) -> None:
+        """Tell this process that results have paused a batch."""
+        self._on_pause()
+
+    async def steer_batch(self, workspace: str, batch_id: str, action: Action, *, by: str, now: int) -> Batch | None:
+        """Store what an action changes of a batch, and that it did."""
+        return await self._file.write(
+            lambda connection: _steer(connection, workspace, batch_id, action, by=by, now=now)
+        )
+
+    async def paused_batches(self) -> Sequence[int]:
+        """Read the keys of the paused batches."""
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES["paused_batches"]).fetchall())
+        return [row["key"] for row in rows]
+
+    async def contenders(self) -> Contenders:
+        """Read the batches that share the calls of their workspace."""
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES["contenders"]).fetchall())
+        return contenders_from_rows(rows)
+
+    async def timeline(self, batch_key: int) -> Sequence[TimelineEntry]:
+        """Read what was done to a batch."""
+        params = {"batch_key": batch_key}
+        rows = await self._file.read(lambda c: c.execute(QUERIES["timeline_of_batch"], params).fetchall())
+        return [timeline_entry_from_row(row) for row in rows]
+
+
+def _steer(
+    connection: sqlite3.Connection, workspace: str, batch_id: str, action: Action, *, by: str, now: int
+) -> Batch | None:
+    batch = find_batch(connection, workspace, batch_id)
+    return None if batch is None else apply_action(connection, batch, action, by=by, now=now)

@@ -1,0 +1,38 @@
+-- name: steer_batch
+UPDATE batches
+SET pause = :pause, expires_at = :expires_at, budget = :budget, priority = :priority,
+    pace = CASE WHEN :pause IS NULL THEN pace END
+WHERE key = :batch_key
+
+-- name: batch_with_results
+SELECT * FROM batches WHERE key = :batch_key
+
+-- name: store_fail_fast
+UPDATE batches SET fail_fast = :fail_fast WHERE key = :batch_key
+
+-- name: paused_batches
+SELECT key FROM batches WHERE ended_at IS NULL AND pause IS NOT NULL ORDER BY +key
+
+-- name: contenders
+WITH waiting AS (
+    SELECT key, workspace, priority FROM batches
+    WHERE ended_at IS NULL AND status = 'in_progress' AND pause IS NULL
+        AND workspace IN (SELECT workspace FROM batches WHERE ended_at IS NULL AND priority <> 'normal')
+        AND EXISTS (SELECT 1 FROM shards WHERE batch_key = batches.key AND NOT done AND NOT held)
+)
+SELECT key, workspace, priority FROM waiting
+WHERE workspace IN (SELECT workspace FROM waiting GROUP BY workspace HAVING count(DISTINCT priority) > 1)
+ORDER BY key
+
+-- name: add_timeline_entry
+INSERT INTO batch_timeline (batch_key, number, at, action, actor, detail)
+SELECT :batch_key, coalesce(max(number), 0) + 1, :at, :action, :by, :detail
+FROM batch_timeline WHERE batch_key = :batch_key
+
+-- name: shorten_timeline
+DELETE FROM batch_timeline
+WHERE batch_key = :batch_key
+    AND number <= (SELECT max(number) FROM batch_timeline WHERE batch_key = :batch_key) - :kept
+
+-- name: timeline_of_batch
+SELECT at, action, actor AS by, detail FROM batch_timeline WHERE batch_key = :batch_key ORDER BY number
