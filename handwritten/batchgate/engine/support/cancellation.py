@@ -1,4 +1,8 @@
-"""Cancellation of tasks: shield work that must not be interrupted, and cancel tasks until they end."""
+"""Cancellation of tasks: shield work that must not be interrupted, and cancel tasks until they end.
+
+One cancellation may be lost: before Python 3.12, `asyncio.wait_for` swallows a cancellation that comes in the same
+moment as the awaited result, and libraries use it.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +35,15 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks repeatedly until they have ended; ignores their results.
-
-    One cancellation may be lost: before Python 3.12, `asyncio.wait_for` swallows a cancellation that comes in the same
-    moment as the awaited result, and libraries use it.
-    """
+    """Cancel tasks repeatedly until they have ended, since one cancellation may be lost; ignores their results."""
     pending = {task for task in tasks if not task.done()}
     while pending:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=CANCEL_INTERVAL)
+
+
+def cancel_requests() -> int:
+    """Return how often the current task was cancelled; more than before it used a library: raise `CancelledError`."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0

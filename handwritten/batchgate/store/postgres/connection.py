@@ -16,7 +16,7 @@ from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 from psycopg_pool import AsyncConnectionPool
 
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.support.cancellation import shielded
+from batchgate.engine.support.cancellation import cancel_requests, shielded
 from batchgate.store.postgres.address import PostgresAddress
 from batchgate.store.queries import load_queries
 
@@ -176,7 +176,10 @@ class PostgresPool:
         return await shielded(self._with_retries(lambda: self._on_connection(run), may_retry))
 
     async def _on_connection(self, use: Callable[[Connection], Awaitable[T]]) -> T:
+        before = cancel_requests()
         async with self._pool.connection() as connection:
+            if cancel_requests() > before:  # the pool has swallowed it
+                raise asyncio.CancelledError
             try:
                 return await use(connection)
             except FeatureNotSupported:
