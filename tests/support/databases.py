@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, get_args
 
 from batchgate.store.postgres import PostgresAddress, PostgresStore
 from batchgate.store.sqlite import SqliteStore
+from tests.support.migrated_file import DATABASE_FILE, put_migrated_file
 from tests.support.postgres_server import bare_database, fresh_database
 
 DatabaseKind: TypeAlias = Literal["sqlite", "postgres"]
@@ -32,9 +33,10 @@ class Database:
 
 @contextmanager
 def new_database(kind: DatabaseKind, folder: Path) -> Iterator[Database]:
-    """Make an empty database; a SQLite file is created in the folder."""
-    path = folder / "batchgate.db"
+    """Make an empty database with all tables; a SQLite file is created in the folder."""
+    path = folder / DATABASE_FILE
     if kind == "sqlite":
+        put_migrated_file(folder)
         yield Database(kind, path, None)
     else:
         with fresh_database() as url:
@@ -44,7 +46,7 @@ def new_database(kind: DatabaseKind, folder: Path) -> Iterator[Database]:
 @contextmanager
 def new_bare_database(kind: DatabaseKind, folder: Path) -> Iterator[Database]:
     """Make a database without any tables."""
-    path = folder / "batchgate.db"
+    path = folder / DATABASE_FILE
     if kind == "sqlite":
         yield Database(kind, path, None)
     else:

@@ -19,6 +19,7 @@ from batchgate.installation import Role
 from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import Settings
 from tests.support.blob_storage import BlobStorage
+from tests.support.migrated_file import put_migrated_file
 
 BATCHES = "/anthropic/v1/messages/batches"
 
@@ -146,6 +147,8 @@ async def running_app(
     clock = clock or MovableClock()
     defaults: dict[str, Any] = {"accounts": {"simulator": simulator()}, "shutdown_timeout": 5.0}
     given = defaults | BlobStorage.settings() | settings
+    if not given.get("database_url"):
+        put_migrated_file(data_dir)
     app = build_app(
         Settings(data_dir=str(data_dir), **given),
         role=role,

@@ -61,21 +61,18 @@ class HttpExchange:
 
     def __init__(self, settings: TransportSettings | None = None) -> None:
         self._settings: Final = settings or TransportSettings()
+        self._is_open = False
         self._session: aiohttp.ClientSession | None = None
         self._spooling: Final = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        """Open the session in the running event loop."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=True, ssl=ssl.create_default_context()),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"user-agent": self._settings.user_agent, "accept-encoding": "gzip, deflate"},
-            trust_env=self._settings.trust_env,
-        )
+        """Accept calls; the first one opens the session, since reading the certificates of the machine takes long."""
+        self._is_open = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close all connections."""
+        self._is_open = False
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -145,7 +142,7 @@ class HttpExchange:
         body: SentBody,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         if self._session is None:
-            raise RuntimeError("the exchange is not open: use it with `async with`")
+            self._session = self._new_session()
         connect = min(self._settings.connect_timeout, account.timeout)
         return self._session.request(
             method,
@@ -154,6 +151,16 @@ class HttpExchange:
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=account.timeout),
             allow_redirects=False,
+        )
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        if not self._is_open:
+            raise RuntimeError("the exchange is not open: use it with `async with`")
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True, ssl=ssl.create_default_context()),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"user-agent": self._settings.user_agent, "accept-encoding": "gzip, deflate"},
+            trust_env=self._settings.trust_env,
         )
 
 
