@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from aiohttp import web
+from aiohttp import web, web_app
 
 from batchgate.account_settings import AccountSettings
 from batchgate.api.protocol import JsonErrorRunner
@@ -166,3 +166,4 @@ async def running_app(
             yield RunningApp(app, url, client, clock, data_dir)
     finally:
         await runner.cleanup()
+        web_app._cached_build_middleware.cache_clear()  # keeps a thousand applications with all that they hold
