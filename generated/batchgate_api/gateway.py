@@ -314,6 +314,7 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     )
     """The name that the caller gave the batch; null if there is none."""
 
+    metadata: BatchMetadata | None
     parent: (
         Annotated[
             str,
@@ -410,6 +411,7 @@ class BatchSummary(OpenStruct, frozen=True, kw_only=True):
     )
     """The name that the caller gave the batch; null if there is none."""
 
+    metadata: BatchMetadata | None
     parent: (
         Annotated[
             str,

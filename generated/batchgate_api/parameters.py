@@ -297,6 +297,19 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     ) = field(name="batchgate-name", default=UNSET)
     """A name for the batch, to find it again. Names need not be unique. It is shown in the progress and in lists of the gateway."""
 
+    batchgate_metadata: (
+        Annotated[
+            str,
+            Meta(
+                description="Key-value pairs for the batch as a URL-encoded form, such as `team=search&run=7`; at most 16, with keys of up to 64 and values of up to 512 characters. They are shown in the progress and in lists of the gateway, which find batches by them.",
+                max_length=8192,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-metadata", default=UNSET)
+    """Key-value pairs for the batch as a URL-encoded form, such as `team=search&run=7`; at most 16, with keys of up to 64 and values of up to 512 characters. They are shown in the progress and in lists of the gateway, which find batches by them."""
+
     batchgate_webhook_url: (
         Annotated[
             str,
@@ -677,6 +690,19 @@ class ListAllBatchesParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     """Return only batches with this name."""
+
+    metadata: (
+        Annotated[
+            str,
+            Meta(
+                description="Return only batches whose metadata has these pairs, which are a URL-encoded form of its own, such as `team=search&run=7` (in a URL `metadata=team%3Dsearch%26run%3D7`).",
+                max_length=8192,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return only batches whose metadata has these pairs, which are a URL-encoded form of its own, such as `team=search&run=7` (in a URL `metadata=team%3Dsearch%26run%3D7`)."""
 
     status: (
         Annotated[

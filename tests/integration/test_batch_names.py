@@ -1,10 +1,11 @@
-"""A batch has a name: given on each API, shown in the progress and on the unified API, and found by the list."""
+"""A batch has a name and metadata: given on each API, shown in the progress, and found by the list."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -130,3 +131,44 @@ async def test_a_wrong_filter_is_refused_by_its_name(app: RunningApp, query: dic
     status, answer = await app.call("GET", "/api/batches", params=query)
     assert status == 400
     assert answer["error"]["message"].startswith(f"{param}: ")
+
+
+async def test_metadata_is_given_on_every_api_and_found_by_its_pairs(app: RunningApp) -> None:
+    pairs = {"team": "search & rank", "größe": "7"}
+    form = urlencode(pairs)
+    by_messages = (await app.create("a", headers={"batchgate-metadata": form}))["id"]
+    line = openai_batches.chat_line("a")
+    body = openai_batches.create_body(
+        await openai_batches.upload_lines(app, openai_batches.jsonl(line)), metadata=pairs
+    )
+    by_openai = (await app.call("POST", openai_batches.BATCHES, json=body))[1]["id"]
+    by_unified = (await create_unified(app, metadata=pairs | {"run": "1"}))[1]["id"]
+    await app.create("a")
+    _, progress = await app.call("GET", f"/api/batches/{by_messages}/progress")
+    assert progress["metadata"] == pairs
+    assert [batch["id"] for batch in await listed(app, metadata=form)] == [by_unified, by_openai, by_messages]
+    assert [batch["metadata"] for batch in await listed(app, metadata="run=1")] == [pairs | {"run": "1"}]
+    assert await listed(app, metadata="team=search") == []
+    assert [batch["metadata"] for batch in await listed(app)].count(None) == 1
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "team",
+        "a=1&a=2",
+        "a=%00",
+        "a=%ff",
+        f"{'k' * 65}=1",
+        "a=" + "v" * 513,
+        "&".join("a" * n + "=" for n in range(1, 18)),
+    ],
+)
+async def test_metadata_that_is_no_form_of_valid_pairs_is_refused_by_name(app: RunningApp, form: str) -> None:
+    status, answer = await app.call("GET", "/api/batches", params={"metadata": form})
+    assert (status, answer["error"]["message"][:10]) == (400, "metadata: "), answer
+    headers = {"batchgate-metadata": form}
+    status, answer = await app.call("POST", BATCHES, json=create_body("a"), headers=headers)
+    assert (status, answer["error"]["type"]) == (400, "invalid_request_error"), answer
+    assert "metadata: " in answer["error"]["message"]
+    assert await listed(app) == []

@@ -32,7 +32,20 @@ def test_list_shows_the_newest_first_and_no_more_than_the_limit(tmp_path: Path, 
 
 def test_list_finds_batches_by_name_status_model_account_and_time(tmp_path: Path, gateway: GatewayProcess) -> None:
     other = run_batch(tmp_path, gateway, "a")
-    done = batchgate(tmp_path, "submit", "-", "--wait", "--name", "my nightly", gateway=gateway, stdin=jsonl("b"))
+    done = batchgate(
+        tmp_path,
+        "submit",
+        "-",
+        "--wait",
+        "--name",
+        "my nightly",
+        "--metadata",
+        "team=a&b",
+        "--metadata",
+        "run=7=8",
+        gateway=gateway,
+        stdin=jsonl("b"),
+    )
     named = done.stderr.splitlines()[0]
 
     def found(*words: str) -> list[str]:
@@ -40,7 +53,9 @@ def test_list_finds_batches_by_name_status_model_account_and_time(tmp_path: Path
         assert listed.returncode == 0, listed.stderr
         return [json.loads(line)["id"] for line in listed.stdout.splitlines()]
 
-    assert found("--name", "my nightly") == [named]
+    assert found("--name", "my nightly") == found("--metadata", "run=7=8", "--metadata", "team=a&b") == [named]
+    wrong = batchgate(tmp_path, "list", "--metadata", "team", gateway=gateway)
+    assert (wrong.returncode, "write KEY=VALUE, not 'team'" in wrong.stderr) == (2, True)
     assert found("--name", "nightly", "--status", "canceling", "--account", "openai") == []
     assert found("--status", "ended", "--model", "m", "--account", "simulator")[:2] == [named, other]
     assert found("--created-before", "2020-01-01T00:00:00Z") == []

@@ -65,6 +65,7 @@ def summary(**fields: Any) -> BatchSummary:
     given: dict[str, Any] = {
         "id": "msgbatch_1",
         "name": "nightly",
+        "metadata": None,
         "parent": None,
         "status": "in_progress",
         "model": "m",

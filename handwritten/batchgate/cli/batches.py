@@ -11,6 +11,7 @@ import click
 
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.failures import CommandFailed
+from batchgate.cli.metadata_option import metadata_option
 from batchgate.cli.rendering import details, heading, print_json, table_row
 from batchgate.cli.run_report import failure_table
 from batchgate.cli.terminal_text import say
@@ -33,6 +34,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the
 @click.option("--all", "everything", is_flag=True, help="List all batches; ignores --limit.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one batch a line.")
 @click.option("--name", help="Only batches with this name.")
+@metadata_option("Only batches whose metadata has this pair; may be repeated.")
 @click.option("--status", type=click.Choice(get_args(BatchStatus)), help="Only batches with this status.")
 @click.option("--model", help="Only batches whose requests all have this model.")
 @click.option("--account", metavar="NAME", help="Only batches with requests for this account or provider.")
@@ -46,6 +48,7 @@ def list_command(
     everything: bool,
     as_json: bool,
     name: str | None,
+    metadata: str | None,
     status: str | None,
     model: str | None,
     account: str | None,
@@ -53,7 +56,7 @@ def list_command(
     created_before: str | None,
 ) -> None:
     """List batches of every API, newest first, with counts that are updated as results arrive."""
-    filters = {"name": name, "status": status, "model": model, "account": account}
+    filters = {"name": name, "metadata": metadata, "status": status, "model": model, "account": account}
     filters |= {"created_after": created_after, "created_before": created_before}
     asyncio.run(_list(connection, LARGEST_LIST if everything else limit, filters, as_json=as_json))
 

@@ -11,6 +11,7 @@ import click
 
 from batchgate.cli.connection import Connection, connected, header_value
 from batchgate.cli.failures import CommandFailed, ConnectionBroken
+from batchgate.cli.metadata_option import metadata_option
 from batchgate.cli.submission import create_body, read_pieces
 from batchgate.cli.terminal_text import say
 from batchgate.cli.wait import check_output, finish
@@ -38,6 +39,7 @@ RESULTS_SUFFIX: Final = ".results.jsonl"
     "without it, the account decides.",
 )
 @click.option("--name", callback=header_value, help="Give the batch a name, to find it again.")
+@metadata_option("Give the batch a key-value pair; may be repeated.")
 @click.option(
     "--priority",
     type=click.Choice(get_args(Priority)),
@@ -71,6 +73,7 @@ def submit_command(
     account: str | None,
     lane: str | None,
     name: str | None,
+    metadata: str | None,
     priority: str | None,
     budget: float | None,
     fail_fast: int | None,
@@ -90,6 +93,7 @@ def submit_command(
         "x-model-provider": account,
         "batchgate-lane": lane,
         "batchgate-name": name,
+        "batchgate-metadata": metadata,
         "batchgate-priority": priority,
         "batchgate-budget-usd": None if budget is None else str(budget),
         "batchgate-fail-fast": None if fail_fast is None else str(fail_fast),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from batchgate.engine.model.batch import BatchFilters, BatchSearchPage
 from batchgate.store.list_records import NO_UPPER_BOUND
 from batchgate.store.records import Row, batch_from_row
@@ -33,6 +35,7 @@ def search_row(workspace: str, filters: BatchFilters, after: tuple[int, int] | N
     return {
         "workspace": workspace,
         "name": filters.name,
+        "metadata": None if filters.metadata is None else msgspec.json.encode(filters.metadata).decode(),
         "status": filters.status,
         "model": filters.model,
         "account": filters.account,
@@ -47,7 +50,9 @@ def search_row(workspace: str, filters: BatchFilters, after: tuple[int, int] | N
 def _has_other_filters(filters: BatchFilters) -> bool:
     """Return whether filters leave out some of the rows that the statement's index allows."""
     by_index = (filters.name, filters.model, filters.status)
-    return filters.account is not None or sum(value is not None for value in by_index) > 1
+    if filters.account is not None or filters.metadata is not None:
+        return True
+    return sum(value is not None for value in by_index) > 1
 
 
 def search_page(rows: Sequence[Row], limit: int) -> BatchSearchPage:

@@ -13,9 +13,17 @@ from batchgate.store import search_records
 from tests.support.stored_rows import EMPTY, claimed, create, end, input_of, new_batch
 
 
-async def create_named(store: Store, batch_id: str, *, name: str | None = None, at: int = 1000, **more: Any) -> int:
-    """Store a batch with a name, and return its key."""
-    options = BatchOptions() if name is None else BatchOptions(name=name)
+async def create_named(
+    store: Store,
+    batch_id: str,
+    *,
+    name: str | None = None,
+    metadata: dict[str, str] | None = None,
+    at: int = 1000,
+    **more: Any,
+) -> int:
+    """Store a batch with a name and metadata, and return its key."""
+    options = BatchOptions(metadata=metadata) if name is None else BatchOptions(name=name, metadata=metadata)
     new = msgspec.structs.replace(new_batch(batch_id, at=at), options=options, **more)
     await store.add_orphan_blob(input_of(new))
     batch, _ = await store.create_batch(new)
@@ -39,6 +47,18 @@ async def test_a_search_without_filters_pages_through_all_batches_newest_first(s
     assert await found(store, limit=1, after=keys["c"]) == "b then b"
     assert await found(store, limit=4) == "cbda"
     assert await found(store, workspace="other") == ""
+
+
+async def test_metadata_is_found_by_any_of_its_pairs_and_only_as_a_whole(store: Store) -> None:
+    await create_named(store, "a", metadata={"team": "search", "run": "7", 'a"b': "x\0", "Ä": "ö"}, at=1)
+    await create_named(store, "b", metadata={"team": "search", 'q"uo.te': "100%"}, name="n", at=2)
+    await create_named(store, "c", metadata={}, at=3)
+    await create_named(store, "d", at=4)
+    assert await found(store, metadata={"team": "search"}) in {"ba", "b"}  # PostgreSQL finds nothing beside a NUL
+    assert await found(store, metadata={"team": "search", 'q"uo.te': "100%"}) == "b"
+    assert await found(store, metadata={"team": "search"}, name="n") == "b"
+    for unknown in ({"team": "searc"}, {"search": "team"}, {"team": "search", "run": "8"}, {"TEAM": "search"}):
+        assert await found(store, metadata=unknown) == ""
 
 
 async def test_each_filter_leaves_out_what_does_not_match(store: Store) -> None:

@@ -33,6 +33,7 @@ def progress(status: Any = "in_progress", total: int = 100, **counts: Any) -> Ba
         "forecast": None,
         "failures": [],
         "name": None,
+        "metadata": None,
         "parent": None,
         "budget_usd": None,
         "priority": "normal",

@@ -14,7 +14,29 @@ SPENT, TOKENS = BatchSpend(0, 0, 0, 0), BatchTokens(0, 0, 0, 0)
 
 def progress(status: Any = "in_progress") -> BatchProgress:
     return BatchProgress(
-        "b", status, 10, 0, 0, 0, 0, 0, None, None, [], [], [], 0, SPENT, None, TOKENS, None, [], None, None, "normal"
+        "b",
+        status,
+        10,
+        0,
+        0,
+        0,
+        0,
+        0,
+        None,
+        None,
+        [],
+        [],
+        [],
+        0,
+        SPENT,
+        None,
+        TOKENS,
+        None,
+        [],
+        None,
+        None,
+        None,
+        "normal",
     )
 
 

@@ -12,6 +12,7 @@ from ..models.priority import Priority, check_priority
 
 if TYPE_CHECKING:
     from ..models.batch_forecast import BatchForecast
+    from ..models.batch_metadata import BatchMetadata
     from ..models.batch_pause import BatchPause
     from ..models.batch_refusal import BatchRefusal
     from ..models.batch_spend import BatchSpend
@@ -64,6 +65,7 @@ class BatchProgress:
             50 such groups, the largest first, then the sum of any others for each kind. Empty once the batch is archived.
             Requests that failed before an update to the first version with this field are in no group.
         name (None | str): The name that the caller gave the batch; null if there is none.
+        metadata (BatchMetadata | None):
         parent (None | str): The id of the batch whose requests it retries; null for any other batch.
         priority (Priority): Which share of the calls of its workspace a batch gets: each priority nine times as much as
             the next lower one. Without one it is `normal`.
@@ -89,12 +91,14 @@ class BatchProgress:
     forecast: BatchForecast | None
     failures: list[FailureGroup]
     name: None | str
+    metadata: BatchMetadata | None
     parent: None | str
     priority: Priority
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.batch_forecast import BatchForecast  # noqa: PLC0415
+        from ..models.batch_metadata import BatchMetadata  # noqa: PLC0415
         from ..models.batch_pause import BatchPause  # noqa: PLC0415
         from ..models.batch_refusal import BatchRefusal  # noqa: PLC0415
 
@@ -164,6 +168,12 @@ class BatchProgress:
         name: None | str
         name = self.name
 
+        metadata: dict[str, Any] | None
+        if isinstance(self.metadata, BatchMetadata):
+            metadata = self.metadata.to_dict()
+        else:
+            metadata = self.metadata
+
         parent: None | str
         parent = self.parent
 
@@ -193,6 +203,7 @@ class BatchProgress:
                 "forecast": forecast,
                 "failures": failures,
                 "name": name,
+                "metadata": metadata,
                 "parent": parent,
                 "priority": priority,
             }
@@ -203,6 +214,7 @@ class BatchProgress:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.batch_forecast import BatchForecast  # noqa: PLC0415
+        from ..models.batch_metadata import BatchMetadata  # noqa: PLC0415
         from ..models.batch_pause import BatchPause  # noqa: PLC0415
         from ..models.batch_refusal import BatchRefusal  # noqa: PLC0415
         from ..models.batch_spend import BatchSpend  # noqa: PLC0415
@@ -322,6 +334,21 @@ class BatchProgress:
 
         name = _parse_name(d.pop("name"))
 
+        def _parse_metadata(data: object) -> BatchMetadata | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                metadata_type_0 = BatchMetadata.from_dict(data)
+
+                return metadata_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(BatchMetadata | None, data)
+
+        metadata = _parse_metadata(d.pop("metadata"))
+
         def _parse_parent(data: object) -> None | str:
             if data is None:
                 return data
@@ -352,6 +379,7 @@ class BatchProgress:
             forecast=forecast,
             failures=failures,
             name=name,
+            metadata=metadata,
             parent=parent,
             priority=priority,
         )

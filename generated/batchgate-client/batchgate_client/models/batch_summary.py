@@ -12,6 +12,7 @@ from ..models.batch_status import BatchStatus, check_batch_status
 
 if TYPE_CHECKING:
     from ..models.batch_forecast import BatchForecast
+    from ..models.batch_metadata import BatchMetadata
     from ..models.batch_pause import BatchPause
     from ..models.batch_spend import BatchSpend
 
@@ -26,6 +27,7 @@ class BatchSummary:
     Attributes:
         id (str):
         name (None | str): The name that the caller gave the batch; null if there is none.
+        metadata (BatchMetadata | None):
         parent (None | str): The id of the batch whose requests it retries; null for any other batch.
         status (BatchStatus): The status of a batch.
         model (None | str): The model of all its requests, as they name it; null if they differ, or before a file is
@@ -48,6 +50,7 @@ class BatchSummary:
 
     id: str
     name: None | str
+    metadata: BatchMetadata | None
     parent: None | str
     status: BatchStatus
     model: None | str
@@ -67,12 +70,19 @@ class BatchSummary:
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.batch_forecast import BatchForecast  # noqa: PLC0415
+        from ..models.batch_metadata import BatchMetadata  # noqa: PLC0415
         from ..models.batch_pause import BatchPause  # noqa: PLC0415
 
         id = self.id
 
         name: None | str
         name = self.name
+
+        metadata: dict[str, Any] | None
+        if isinstance(self.metadata, BatchMetadata):
+            metadata = self.metadata.to_dict()
+        else:
+            metadata = self.metadata
 
         parent: None | str
         parent = self.parent
@@ -124,6 +134,7 @@ class BatchSummary:
             {
                 "id": id,
                 "name": name,
+                "metadata": metadata,
                 "parent": parent,
                 "status": status,
                 "model": model,
@@ -147,6 +158,7 @@ class BatchSummary:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.batch_forecast import BatchForecast  # noqa: PLC0415
+        from ..models.batch_metadata import BatchMetadata  # noqa: PLC0415
         from ..models.batch_pause import BatchPause  # noqa: PLC0415
         from ..models.batch_spend import BatchSpend  # noqa: PLC0415
 
@@ -159,6 +171,21 @@ class BatchSummary:
             return cast(None | str, data)
 
         name = _parse_name(d.pop("name"))
+
+        def _parse_metadata(data: object) -> BatchMetadata | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                metadata_type_0 = BatchMetadata.from_dict(data)
+
+                return metadata_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(BatchMetadata | None, data)
+
+        metadata = _parse_metadata(d.pop("metadata"))
 
         def _parse_parent(data: object) -> None | str:
             if data is None:
@@ -242,6 +269,7 @@ class BatchSummary:
         batch_summary = cls(
             id=id,
             name=name,
+            metadata=metadata,
             parent=parent,
             status=status,
             model=model,

@@ -13,6 +13,7 @@ from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
 from batchgate.api.create_body import MAX_BODY
 from batchgate.api.downloads import send_lines
 from batchgate.api.early_quotas import check_quotas_early
+from batchgate.api.metadata import metadata_of_form
 from batchgate.api.repeated_reads import repeatable
 from batchgate.api.request_body import body_decoder, pieces
 from batchgate.engine.model.batch import BatchOptions
@@ -112,6 +113,7 @@ def _options(parameters: parameters.CreateMessageBatchParameters) -> BatchOption
     return BatchOptions(
         lane=parameters.batchgate_lane,
         name=parameters.batchgate_name,
+        metadata=metadata_of_form("batchgate-metadata", parameters.batchgate_metadata),
         priority=parameters.batchgate_priority,
         fail_fast=parameters.batchgate_fail_fast,
         budget=budget_option(parameters.batchgate_budget_usd),

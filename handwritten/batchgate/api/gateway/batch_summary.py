@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from batchgate.api.gateway.forecast_view import forecast_view
 from batchgate.api.gateway.pause_view import pause_view
+from batchgate.api.metadata import metadata_view
 from batchgate.api.spend_view import spend_view
 from batchgate.engine.model.batch import Batch, BatchPause
 from batchgate.engine.model.forecast import Forecast
@@ -19,6 +20,7 @@ def batch_summary(
     return gateway.BatchSummary(
         id=batch.id,
         name=batch.options.batch_name,
+        metadata=metadata_view(batch),
         parent=batch.parent,
         status=batch.status,
         model=batch.model,

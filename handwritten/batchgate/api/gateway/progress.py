@@ -15,6 +15,7 @@ from batchgate.api.gateway.events import send_events
 from batchgate.api.gateway.forecast_view import forecast_view
 from batchgate.api.gateway.pause_view import pause_view
 from batchgate.api.gateway.summaries import SUMMARIES
+from batchgate.api.metadata import metadata_of_form, metadata_view
 from batchgate.api.sending import send_pieces
 from batchgate.api.spend_view import dollars_or_none, spend_view
 from batchgate.engine.model.batch import Batch, BatchFilters
@@ -45,6 +46,7 @@ class BatchProgressHandler:
         """List batches, newest first."""
         filters = BatchFilters(
             name=value_or_none(parameters.name),
+            metadata=metadata_of_form("metadata", parameters.metadata),
             status=value_or_none(parameters.status),
             model=value_or_none(parameters.model),
             account=value_or_none(parameters.account),
@@ -68,6 +70,7 @@ class BatchProgressHandler:
         return gateway.BatchProgress(
             id=batch.id,
             name=batch.options.batch_name,
+            metadata=metadata_view(batch),
             parent=batch.parent,
             priority=batch.priority,
             status=batch.status,

@@ -7,6 +7,7 @@ from typing import TypeVar
 from aiohttp import web
 from msgspec import UNSET, Raw, UnsetType
 
+from batchgate.api.metadata import metadata_view
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.spend_view import spend_view
 from batchgate.api.statuses import anthropic_status, times, unified_status
@@ -44,7 +45,7 @@ class UnifiedBatchView:
             status=unified_status(batch),
             request_counts=_counts(batch.counts),
             name=batch.options.name,
-            metadata=_given(None if batch.options.metadata is None else dict(batch.options.metadata)),
+            metadata=_given(metadata_view(batch)),
             created_at=moments.created_at,
             expires_at=moments.expires_at,
             in_progress_at=_given(moments.in_progress_at),

@@ -306,6 +306,8 @@ class BatchFilters(Struct, frozen=True, kw_only=True):
     """Which batches a search finds: those that match everything that is not None."""
 
     name: str | None = None
+    metadata: Mapping[str, str] | None = None
+    """Pairs that are all among those of the batch."""
     status: BatchStatus | None = None
     model: str | None = None
     account: str | None = None

@@ -6,7 +6,11 @@ SELECT * FROM (
             WHERE named.workspace = scanned.workspace AND named.provider = %(account)s AND named.batch_key = scanned.key
         ))
         AND (%(name)s::text IS NULL OR name = %(name)s) AND (%(status)s::text IS NULL OR status = %(status)s)
-        AND (%(model)s::text IS NULL OR model = %(model)s) AS matches
+        AND (%(model)s::text IS NULL OR model = %(model)s)
+        AND (%(metadata)s::jsonb IS NULL OR CASE
+            WHEN strpos(terms, '\u0000') > 0 THEN FALSE -- which jsonb cannot store
+            ELSE terms::jsonb -> 'metadata' @> %(metadata)s::jsonb
+        END) AS matches
     FROM (
         SELECT * FROM batches
         WHERE workspace = %(workspace)s AND deleted_at IS NULL
@@ -25,7 +29,11 @@ SELECT * FROM (
             WHERE named.workspace = scanned.workspace AND named.provider = %(account)s AND named.batch_key = scanned.key
         ))
         AND (%(name)s::text IS NULL OR name = %(name)s) AND (%(status)s::text IS NULL OR status = %(status)s)
-        AND (%(model)s::text IS NULL OR model = %(model)s) AS matches
+        AND (%(model)s::text IS NULL OR model = %(model)s)
+        AND (%(metadata)s::jsonb IS NULL OR CASE
+            WHEN strpos(terms, '\u0000') > 0 THEN FALSE -- which jsonb cannot store
+            ELSE terms::jsonb -> 'metadata' @> %(metadata)s::jsonb
+        END) AS matches
     FROM (
         SELECT * FROM batches
         WHERE workspace = %(workspace)s AND deleted_at IS NULL AND name = %(name)s
@@ -44,7 +52,11 @@ SELECT * FROM (
             WHERE named.workspace = scanned.workspace AND named.provider = %(account)s AND named.batch_key = scanned.key
         ))
         AND (%(name)s::text IS NULL OR name = %(name)s) AND (%(status)s::text IS NULL OR status = %(status)s)
-        AND (%(model)s::text IS NULL OR model = %(model)s) AS matches
+        AND (%(model)s::text IS NULL OR model = %(model)s)
+        AND (%(metadata)s::jsonb IS NULL OR CASE
+            WHEN strpos(terms, '\u0000') > 0 THEN FALSE -- which jsonb cannot store
+            ELSE terms::jsonb -> 'metadata' @> %(metadata)s::jsonb
+        END) AS matches
     FROM (
         SELECT * FROM batches
         WHERE workspace = %(workspace)s AND deleted_at IS NULL AND status = %(status)s
@@ -63,7 +75,11 @@ SELECT * FROM (
             WHERE named.workspace = scanned.workspace AND named.provider = %(account)s AND named.batch_key = scanned.key
         ))
         AND (%(name)s::text IS NULL OR name = %(name)s) AND (%(status)s::text IS NULL OR status = %(status)s)
-        AND (%(model)s::text IS NULL OR model = %(model)s) AS matches
+        AND (%(model)s::text IS NULL OR model = %(model)s)
+        AND (%(metadata)s::jsonb IS NULL OR CASE
+            WHEN strpos(terms, '\u0000') > 0 THEN FALSE -- which jsonb cannot store
+            ELSE terms::jsonb -> 'metadata' @> %(metadata)s::jsonb
+        END) AS matches
     FROM (
         SELECT * FROM batches
         WHERE workspace = %(workspace)s AND deleted_at IS NULL AND model = %(model)s

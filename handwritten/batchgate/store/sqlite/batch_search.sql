@@ -6,7 +6,13 @@ SELECT * FROM (
             WHERE named.workspace = scanned.workspace AND named.provider = :account AND named.batch_key = scanned.key
         ))
         AND (:name IS NULL OR name = :name) AND (:status IS NULL OR status = :status)
-        AND (:model IS NULL OR model = :model) AS matches
+        AND (:model IS NULL OR model = :model)
+        AND (:metadata IS NULL OR NOT EXISTS (
+            SELECT 1 FROM json_each(:metadata) AS wanted WHERE NOT EXISTS (
+                SELECT 1 FROM json_each(terms, '$.metadata') AS pair
+                WHERE pair.key = wanted.key AND pair.value = wanted.value
+            )
+        )) AS matches
     FROM (
         SELECT * FROM batches
         WHERE workspace = :workspace AND deleted_at IS NULL
@@ -25,7 +31,13 @@ SELECT * FROM (
             WHERE named.workspace = scanned.workspace AND named.provider = :account AND named.batch_key = scanned.key
         ))
         AND (:name IS NULL OR name = :name) AND (:status IS NULL OR status = :status)
-        AND (:model IS NULL OR model = :model) AS matches
+        AND (:model IS NULL OR model = :model)
+        AND (:metadata IS NULL OR NOT EXISTS (
+            SELECT 1 FROM json_each(:metadata) AS wanted WHERE NOT EXISTS (
+                SELECT 1 FROM json_each(terms, '$.metadata') AS pair
+                WHERE pair.key = wanted.key AND pair.value = wanted.value
+            )
+        )) AS matches
     FROM (
         SELECT * FROM batches
         WHERE workspace = :workspace AND deleted_at IS NULL AND name = :name
@@ -44,7 +56,13 @@ SELECT * FROM (
             WHERE named.workspace = scanned.workspace AND named.provider = :account AND named.batch_key = scanned.key
         ))
         AND (:name IS NULL OR name = :name) AND (:status IS NULL OR status = :status)
-        AND (:model IS NULL OR model = :model) AS matches
+        AND (:model IS NULL OR model = :model)
+        AND (:metadata IS NULL OR NOT EXISTS (
+            SELECT 1 FROM json_each(:metadata) AS wanted WHERE NOT EXISTS (
+                SELECT 1 FROM json_each(terms, '$.metadata') AS pair
+                WHERE pair.key = wanted.key AND pair.value = wanted.value
+            )
+        )) AS matches
     FROM (
         SELECT * FROM batches
         WHERE workspace = :workspace AND deleted_at IS NULL AND status = :status
@@ -63,7 +81,13 @@ SELECT * FROM (
             WHERE named.workspace = scanned.workspace AND named.provider = :account AND named.batch_key = scanned.key
         ))
         AND (:name IS NULL OR name = :name) AND (:status IS NULL OR status = :status)
-        AND (:model IS NULL OR model = :model) AS matches
+        AND (:model IS NULL OR model = :model)
+        AND (:metadata IS NULL OR NOT EXISTS (
+            SELECT 1 FROM json_each(:metadata) AS wanted WHERE NOT EXISTS (
+                SELECT 1 FROM json_each(terms, '$.metadata') AS pair
+                WHERE pair.key = wanted.key AND pair.value = wanted.value
+            )
+        )) AS matches
     FROM (
         SELECT * FROM batches
         WHERE workspace = :workspace AND deleted_at IS NULL AND model = :model

@@ -20,6 +20,7 @@ def _get_kwargs(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     name: str | Unset = UNSET,
+    metadata: str | Unset = UNSET,
     status: ListAllBatchesStatus | Unset = UNSET,
     model: str | Unset = UNSET,
     account: str | Unset = UNSET,
@@ -34,6 +35,8 @@ def _get_kwargs(
     params["after"] = after
 
     params["name"] = name
+
+    params["metadata"] = metadata
 
     json_status: str | Unset = UNSET
     if not isinstance(status, Unset):
@@ -132,6 +135,7 @@ def sync_detailed(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     name: str | Unset = UNSET,
+    metadata: str | Unset = UNSET,
     status: ListAllBatchesStatus | Unset = UNSET,
     model: str | Unset = UNSET,
     account: str | Unset = UNSET,
@@ -147,6 +151,7 @@ def sync_detailed(
         limit (int | Unset):
         after (str | Unset):
         name (str | Unset):
+        metadata (str | Unset):
         status (ListAllBatchesStatus | Unset):
         model (str | Unset):
         account (str | Unset):
@@ -165,6 +170,7 @@ def sync_detailed(
         limit=limit,
         after=after,
         name=name,
+        metadata=metadata,
         status=status,
         model=model,
         account=account,
@@ -185,6 +191,7 @@ def sync(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     name: str | Unset = UNSET,
+    metadata: str | Unset = UNSET,
     status: ListAllBatchesStatus | Unset = UNSET,
     model: str | Unset = UNSET,
     account: str | Unset = UNSET,
@@ -200,6 +207,7 @@ def sync(
         limit (int | Unset):
         after (str | Unset):
         name (str | Unset):
+        metadata (str | Unset):
         status (ListAllBatchesStatus | Unset):
         model (str | Unset):
         account (str | Unset):
@@ -219,6 +227,7 @@ def sync(
         limit=limit,
         after=after,
         name=name,
+        metadata=metadata,
         status=status,
         model=model,
         account=account,
@@ -233,6 +242,7 @@ async def asyncio_detailed(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     name: str | Unset = UNSET,
+    metadata: str | Unset = UNSET,
     status: ListAllBatchesStatus | Unset = UNSET,
     model: str | Unset = UNSET,
     account: str | Unset = UNSET,
@@ -248,6 +258,7 @@ async def asyncio_detailed(
         limit (int | Unset):
         after (str | Unset):
         name (str | Unset):
+        metadata (str | Unset):
         status (ListAllBatchesStatus | Unset):
         model (str | Unset):
         account (str | Unset):
@@ -266,6 +277,7 @@ async def asyncio_detailed(
         limit=limit,
         after=after,
         name=name,
+        metadata=metadata,
         status=status,
         model=model,
         account=account,
@@ -284,6 +296,7 @@ async def asyncio(
     limit: int | Unset = UNSET,
     after: str | Unset = UNSET,
     name: str | Unset = UNSET,
+    metadata: str | Unset = UNSET,
     status: ListAllBatchesStatus | Unset = UNSET,
     model: str | Unset = UNSET,
     account: str | Unset = UNSET,
@@ -299,6 +312,7 @@ async def asyncio(
         limit (int | Unset):
         after (str | Unset):
         name (str | Unset):
+        metadata (str | Unset):
         status (ListAllBatchesStatus | Unset):
         model (str | Unset):
         account (str | Unset):
@@ -319,6 +333,7 @@ async def asyncio(
             limit=limit,
             after=after,
             name=name,
+            metadata=metadata,
             status=status,
             model=model,
             account=account,

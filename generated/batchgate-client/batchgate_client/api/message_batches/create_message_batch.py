@@ -28,6 +28,7 @@ def _get_kwargs(
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
+    batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
@@ -55,6 +56,9 @@ def _get_kwargs(
 
     if not isinstance(batchgate_name, Unset):
         headers["batchgate-name"] = batchgate_name
+
+    if not isinstance(batchgate_metadata, Unset):
+        headers["batchgate-metadata"] = batchgate_metadata
 
     if not isinstance(batchgate_webhook_url, Unset):
         headers["batchgate-webhook-url"] = batchgate_webhook_url
@@ -175,6 +179,7 @@ def sync_detailed(
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
+    batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
@@ -195,6 +200,7 @@ def sync_detailed(
         batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
         batchgate_priority (CreateMessageBatchBatchgatePriority | Unset):
         batchgate_name (str | Unset):
+        batchgate_metadata (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
         batchgate_budget_usd (float | Unset):
@@ -219,6 +225,7 @@ def sync_detailed(
         batchgate_lane=batchgate_lane,
         batchgate_priority=batchgate_priority,
         batchgate_name=batchgate_name,
+        batchgate_metadata=batchgate_metadata,
         batchgate_webhook_url=batchgate_webhook_url,
         batchgate_fail_fast=batchgate_fail_fast,
         batchgate_budget_usd=batchgate_budget_usd,
@@ -244,6 +251,7 @@ def sync(
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
+    batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
@@ -264,6 +272,7 @@ def sync(
         batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
         batchgate_priority (CreateMessageBatchBatchgatePriority | Unset):
         batchgate_name (str | Unset):
+        batchgate_metadata (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
         batchgate_budget_usd (float | Unset):
@@ -289,6 +298,7 @@ def sync(
         batchgate_lane=batchgate_lane,
         batchgate_priority=batchgate_priority,
         batchgate_name=batchgate_name,
+        batchgate_metadata=batchgate_metadata,
         batchgate_webhook_url=batchgate_webhook_url,
         batchgate_fail_fast=batchgate_fail_fast,
         batchgate_budget_usd=batchgate_budget_usd,
@@ -308,6 +318,7 @@ async def asyncio_detailed(
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
+    batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
@@ -328,6 +339,7 @@ async def asyncio_detailed(
         batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
         batchgate_priority (CreateMessageBatchBatchgatePriority | Unset):
         batchgate_name (str | Unset):
+        batchgate_metadata (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
         batchgate_budget_usd (float | Unset):
@@ -352,6 +364,7 @@ async def asyncio_detailed(
         batchgate_lane=batchgate_lane,
         batchgate_priority=batchgate_priority,
         batchgate_name=batchgate_name,
+        batchgate_metadata=batchgate_metadata,
         batchgate_webhook_url=batchgate_webhook_url,
         batchgate_fail_fast=batchgate_fail_fast,
         batchgate_budget_usd=batchgate_budget_usd,
@@ -375,6 +388,7 @@ async def asyncio(
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
+    batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
@@ -395,6 +409,7 @@ async def asyncio(
         batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
         batchgate_priority (CreateMessageBatchBatchgatePriority | Unset):
         batchgate_name (str | Unset):
+        batchgate_metadata (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
         batchgate_budget_usd (float | Unset):
@@ -421,6 +436,7 @@ async def asyncio(
             batchgate_lane=batchgate_lane,
             batchgate_priority=batchgate_priority,
             batchgate_name=batchgate_name,
+            batchgate_metadata=batchgate_metadata,
             batchgate_webhook_url=batchgate_webhook_url,
             batchgate_fail_fast=batchgate_fail_fast,
             batchgate_budget_usd=batchgate_budget_usd,
