@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec import Struct
 
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim
@@ -14,6 +15,16 @@ from batchgate.engine.model.native_job import NativeJob, bounds_of, unpack_betwe
 from batchgate.engine.model.price import Spend
 from batchgate.engine.model.shard import Shard
 from batchgate.store.records import Row, spend_row, unpack_seqs
+
+
+class LateAnswerCount(Struct, frozen=True, kw_only=True):
+    """What an ended job answered too late."""
+
+    job: NativeJob
+    paid_twice: int
+    spend: Spend
+    at: int
+    """When it was found, in microseconds since the epoch."""
 
 
 def native_job_row(job: NativeJob) -> dict[str, object]:
@@ -28,9 +39,9 @@ def native_job_from_row(row: Row) -> NativeJob:
     return NativeJob(**{**fields, "cleaned": bool(row["cleaned"])})
 
 
-def late_answers_row(job: NativeJob, paid_twice: int, spend: Spend) -> dict[str, int]:
+def late_answers_row(late: LateAnswerCount) -> dict[str, int]:
     """Return the parameters that add the late answers of a job to its batch."""
-    return {"key": job.key, "batch_key": job.batch_key, "paid_twice": paid_twice} | spend_row(spend)
+    return {"key": late.job.key, "batch_key": late.job.batch_key, "paid_twice": late.paid_twice} | spend_row(late.spend)
 
 
 def lanes_row(batch_key: int, lanes: Sequence[LanePart]) -> dict[str, object]:

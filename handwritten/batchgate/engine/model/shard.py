@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from batchgate.engine.model.daily_usage import ModelUsage, UsedLane
 from batchgate.engine.model.fail_fast import CalledModel, FirstResults, first_results
 from batchgate.engine.model.failure import Failure, FailureGroup, failure_groups
 from batchgate.engine.model.file import NewFile
@@ -75,6 +76,9 @@ class ResultChunk(Struct, frozen=True, kw_only=True):
     """When the calls were made that gave the results, for the pace of the batch; None for results of jobs."""
     first_results: tuple[FirstResults, ...] = ()
     """How the results of each model begin."""
+    models: tuple[ModelUsage, ...] = ()
+    """The usage and the spend of its results, by model."""
+    lane: UsedLane = "direct"
     at: int = 0
     """When they were put together, in microseconds since the epoch."""
 
@@ -121,6 +125,7 @@ def chunk_of(
     results: Sequence[ResultLine],
     *,
     at: int,
+    lane: UsedLane = "direct",
     sent_before: frozenset[int] = frozenset(),
     calls: CallPeriod | None = None,
 ) -> ResultChunk:
@@ -128,19 +133,39 @@ def chunk_of(
 
     ``sent_before``: the seqs of requests that an earlier claim has sent already.
     """
-    statuses = [result.status for result in results]
+    models = _model_usages(results)
     return ResultChunk(
         seqs=tuple([result.seq for result in results]),
         lines=b"".join([result.line for result in results]),
-        succeeded=statuses.count("succeeded"),
-        errored=statuses.count("errored"),
-        usage=total_usage([result.usage for result in results if result.usage is not None]),
-        spend=total_spend([result.spend for result in results]),
+        succeeded=sum([used.succeeded for used in models]),
+        errored=sum([used.errored for used in models]),
+        usage=total_usage([used.usage for used in models]),
+        spend=total_spend([used.spend for used in models]),
         repeated=sum([result.seq in sent_before for result in results if result.status != "expired"]),
         ended_tasks=tuple([result.seq for result in results if result.ended_task]),
         outputs=tuple([output for result in results for output in result.outputs]),
         failures=failure_groups((result.seq, result.failure) for result in results if result.failure is not None),
         calls=calls,
         first_results=first_results((each.called, each.failure) for each in results if each.called is not None),
+        models=models,
+        lane=lane,
         at=at,
+    )
+
+
+def _model_usages(results: Sequence[ResultLine]) -> tuple[ModelUsage, ...]:
+    by_model: dict[CalledModel | None, list[ResultLine]] = {}
+    for result in results:
+        by_model.setdefault(result.called, []).append(result)
+    return tuple(_model_usage(called, same) for called, same in by_model.items())
+
+
+def _model_usage(called: CalledModel | None, results: Sequence[ResultLine]) -> ModelUsage:
+    statuses = [result.status for result in results]
+    return ModelUsage(
+        called=called,
+        succeeded=statuses.count("succeeded"),
+        errored=statuses.count("errored"),
+        usage=total_usage([result.usage for result in results if result.usage is not None]),
+        spend=total_spend([result.spend for result in results]),
     )

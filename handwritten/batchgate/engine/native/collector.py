@@ -192,7 +192,7 @@ class Collector:
     async def _store_chunks(self, by_shard: ResultsByShard) -> None:
         """Store a chunk for each shard, all in one transaction."""
         now = self._clock.now()
-        chunks = {shard: chunk_of(results, at=now) for shard, results in by_shard.items()}
+        chunks = {shard: chunk_of(results, at=now, lane="native") for shard, results in by_shard.items()}
         if not chunks:
             return
         started = time.perf_counter()

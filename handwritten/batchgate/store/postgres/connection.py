@@ -40,6 +40,7 @@ _FILES: Final = (
     "steering",
     "webhooks",
     "events",
+    "usage",
 )
 QUERIES: Final = {
     name: text.encode()

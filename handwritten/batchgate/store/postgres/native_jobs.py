@@ -14,6 +14,7 @@ from batchgate.engine.model.native_job import ACTIVE_STATES, NativeJob
 from batchgate.engine.model.price import Spend
 from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.store.native_records import (
+    LateAnswerCount,
     can_hold,
     closed_shard,
     finished_seqs,
@@ -30,6 +31,7 @@ from batchgate.store.postgres.connection import Params, PostgresPool, Row, Trans
 from batchgate.store.postgres.quotas import add_spend
 from batchgate.store.postgres.sent_marks import SentMarks
 from batchgate.store.postgres.transactions import store_results
+from batchgate.store.postgres.usage import add_late_usage
 from batchgate.store.records import batch_from_row, shard_job, unpack_seqs
 
 
@@ -117,8 +119,8 @@ class PostgresNativeJobs:
 
     async def count_paid_twice(self, job: NativeJob, *, paid_twice: int, spend: Spend, now: int) -> None:
         """Store how many requests an ended job answered too late, and add them to its batch."""
-        params = late_answers_row(job, paid_twice, spend)
-        await self._pool.write(lambda transaction: _count_paid_twice(transaction, params, now), repeatable=True)
+        late = LateAnswerCount(job=job, paid_twice=paid_twice, spend=spend, at=now)
+        await self._pool.write(lambda transaction: _count_paid_twice(transaction, late), repeatable=True)
 
     async def hold_shard(self, claim: Claim) -> bool:
         """Release a claim, and hold the shard if the end of a job will release it."""
@@ -194,13 +196,16 @@ async def _end_job(transaction: Transaction, job: NativeJob) -> Sequence[QueuedS
     return await _release_shards(transaction, job.batch_key, shards_of_job(held, job.seqs))
 
 
-async def _count_paid_twice(transaction: Transaction, params: Mapping[str, int], now: int) -> None:
+async def _count_paid_twice(transaction: Transaction, late: LateAnswerCount) -> None:
+    params = late_answers_row(late)
     await transaction.execute("lock_batch_by_key", params)
     if await transaction.fetch_one("set_paid_twice", params) is None:
         return
     batch = await transaction.fetch_one("count_late_answers", params)
-    if batch is not None and batch["ended_at"] is not None:
-        await add_spend(transaction, batch["workspace"], params["cost"], now)
+    assert batch is not None
+    await add_late_usage(transaction, batch, late)
+    if batch["ended_at"] is not None:
+        await add_spend(transaction, batch["workspace"], late.spend.total, late.at)
 
 
 async def _hold_shard(transaction: Transaction, claim: Claim) -> bool:

@@ -55,7 +55,7 @@ UPDATE batches
 SET paid_twice = paid_twice + %(paid_twice)s, cost = cost + %(cost)s, native_cost = native_cost + %(native_cost)s,
     saved = saved + %(saved)s, unpriced = unpriced + %(unpriced)s
 WHERE key = %(batch_key)s
-RETURNING workspace, ended_at
+RETURNING key, workspace, caller, ended_at
 
 -- name: lock_native_job
 SELECT * FROM native_jobs WHERE key = %(key)s AND epoch = %(epoch)s FOR NO KEY UPDATE

@@ -232,6 +232,36 @@ WITH stored AS (
     )
     ON CONFLICT (batch_key, shard, first_seq) DO NOTHING
     RETURNING batch_key
+),
+counted AS (
+    INSERT INTO daily_usage (
+        day, workspace, api_key, account, model, lane, slot, succeeded, errored, input_tokens, cached_tokens,
+        output_tokens, reasoning_tokens, cost, saved, unpriced, paid_twice
+    )
+    SELECT
+        %(day)s, %(workspace)s, %(api_key)s, used.account, used.model, %(lane)s, %(slot)s,
+        used.succeeded, used.errored, used.input_tokens, used.cached_tokens, used.output_tokens,
+        used.reasoning_tokens, used.cost, used.saved, used.unpriced, used.paid_twice
+    FROM stored, unnest(
+        %(used_accounts)s::text[], %(used_models)s::text[],
+        %(used_succeeded)s::bigint[], %(used_errored)s::bigint[], %(used_input_tokens)s::bigint[],
+        %(used_cached_tokens)s::bigint[], %(used_output_tokens)s::bigint[], %(used_reasoning_tokens)s::bigint[],
+        %(used_cost)s::bigint[], %(used_saved)s::bigint[], %(used_unpriced)s::bigint[],
+        %(used_paid_twice)s::bigint[]
+    ) AS used (
+        account, model, succeeded, errored, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost,
+        saved, unpriced, paid_twice
+    )
+    ORDER BY used.account, used.model
+    ON CONFLICT (day, workspace, api_key, account, model, lane, slot) DO UPDATE SET
+        succeeded = daily_usage.succeeded + excluded.succeeded, errored = daily_usage.errored + excluded.errored,
+        input_tokens = daily_usage.input_tokens + excluded.input_tokens,
+        cached_tokens = daily_usage.cached_tokens + excluded.cached_tokens,
+        output_tokens = daily_usage.output_tokens + excluded.output_tokens,
+        reasoning_tokens = daily_usage.reasoning_tokens + excluded.reasoning_tokens,
+        cost = daily_usage.cost + excluded.cost, saved = daily_usage.saved + excluded.saved,
+        unpriced = daily_usage.unpriced + excluded.unpriced,
+        paid_twice = daily_usage.paid_twice + excluded.paid_twice
 )
 UPDATE batches
 SET succeeded = batches.succeeded + %(succeeded)s, errored = batches.errored + %(errored)s,

@@ -34,6 +34,7 @@ from batchgate.store.postgres.sent_marks import SentMarks
 from batchgate.store.postgres.steering import PostgresSteering
 from batchgate.store.postgres.tasks import PostgresTasks
 from batchgate.store.postgres.tenants import PostgresTenants
+from batchgate.store.postgres.usage import PostgresUsage
 from batchgate.store.postgres.webhooks import PostgresWebhooks
 from batchgate.store.records import (
     batch_from_row,
@@ -77,6 +78,7 @@ class PostgresStore(
         self.steering: Final = PostgresSteering(self._pool)
         self.webhooks: Final = PostgresWebhooks(self._pool)
         self.events: Final = PostgresEvents(self._pool)
+        self.usage: Final = PostgresUsage(self._pool)
         self.tenants = PostgresTenants(self._pool)
         """Workspaces and API keys; usable while the store is entered."""
         self._mark_writer: asyncio.Task[None] | None = None

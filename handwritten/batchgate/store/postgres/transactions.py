@@ -1,9 +1,9 @@
 """The transactions of the store, one function each.
 
-Rows are locked in one order, so that no deadlock occurs: a batch, its native jobs, its shards, its files, then blobs. A
-transaction that changes whether a shard is done or held locks its batch, so that the open shards can be counted. A
-statement sees what was committed before it began, so they are counted in a later statement than the one that waited for
-the lock.
+Rows are locked in one order, so that no deadlock occurs: a batch, its native jobs, its shards, the usage of the day,
+its files, then blobs. A transaction that changes whether a shard is done or held locks its batch, so that the open
+shards can be counted. A statement sees what was committed before it began, so they are counted in a later statement
+than the one that waited for the lock.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from batchgate.store.postgres.connection import Params, Row, Transaction
 from batchgate.store.postgres.failures import add_failures, add_unfinished
 from batchgate.store.postgres.pauses import notify, pause_by_results
 from batchgate.store.postgres.quotas import add_spend, add_stored_bytes, reserve_quota
+from batchgate.store.postgres.usage import usage_row
 from batchgate.store.postgres.webhooks import add_events
 from batchgate.store.records import (
     batch_from_row,
@@ -303,7 +304,7 @@ async def store_results(
     """
     if not chunk.seqs:
         return
-    row = {"lines": chunk.lines, "pace": pace, **_chunk_key(chunk), **chunk_counts(chunk)}
+    row = {"lines": chunk.lines, "pace": pace, **_chunk_key(chunk), **chunk_counts(chunk), **usage_row(batch, chunk)}
     storing = await transaction.execute("store_chunk", {**place, **row})
     hit_failpoint("chunk_half_flushed")
     is_told, is_watched = may_tell(before, chunk), may_change_pause(batch, chunk)

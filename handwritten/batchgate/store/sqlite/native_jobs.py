@@ -14,6 +14,7 @@ from batchgate.engine.model.native_job import ACTIVE_STATES, NativeJob
 from batchgate.engine.model.price import Spend
 from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.store.native_records import (
+    LateAnswerCount,
     can_hold,
     closed_shard,
     finished_seqs,
@@ -31,6 +32,7 @@ from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.quotas import add_spend
 from batchgate.store.sqlite.steering import SqliteSteering
 from batchgate.store.sqlite.transactions import fetch_finished, fetch_withheld, insert_results
+from batchgate.store.sqlite.usage import add_late_usage
 
 QUERIES: Final = load_queries("batchgate.store.sqlite", "native_jobs.sql")
 
@@ -125,8 +127,8 @@ class SqliteNativeJobs:
 
     async def count_paid_twice(self, job: NativeJob, *, paid_twice: int, spend: Spend, now: int) -> None:
         """Store how many requests an ended job answered too late, and add them to its batch."""
-        params = late_answers_row(job, paid_twice, spend)
-        await self._file.write(lambda connection: _count_paid_twice(connection, params, now))
+        late = LateAnswerCount(job=job, paid_twice=paid_twice, spend=spend, at=now)
+        await self._file.write(lambda connection: _count_paid_twice(connection, late))
 
     async def hold_shard(self, claim: Claim) -> bool:
         """Release a claim, and hold the shard if the end of a job will release it."""
@@ -194,12 +196,14 @@ def _end_job(connection: sqlite3.Connection, job: NativeJob) -> Sequence[QueuedS
     return _release_shards(connection, job.batch_key, shards_of_job(held, job.seqs))
 
 
-def _count_paid_twice(connection: sqlite3.Connection, params: Mapping[str, int], now: int) -> None:
+def _count_paid_twice(connection: sqlite3.Connection, late: LateAnswerCount) -> None:
+    params = late_answers_row(late)
     if connection.execute(QUERIES["set_paid_twice"], params).rowcount == 0:
         return
     batch = connection.execute(QUERIES["count_late_answers"], params).fetchone()
+    add_late_usage(connection, batch, late)
     if batch["ended_at"] is not None:
-        add_spend(connection, batch["workspace"], params["cost"], now)
+        add_spend(connection, batch["workspace"], late.spend.total, late.at)
 
 
 def _hold_shard(connection: sqlite3.Connection, claim: Claim) -> bool:

@@ -50,7 +50,7 @@ UPDATE batches
 SET paid_twice = paid_twice + :paid_twice, cost = cost + :cost, native_cost = native_cost + :native_cost,
     saved = saved + :saved, unpriced = unpriced + :unpriced
 WHERE key = :batch_key
-RETURNING workspace, ended_at
+RETURNING key, workspace, caller, ended_at
 
 -- name: find_held_job
 SELECT * FROM native_jobs WHERE key = :key AND epoch = :epoch

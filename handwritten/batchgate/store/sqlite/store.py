@@ -43,6 +43,7 @@ from batchgate.store.sqlite.steering import SqliteSteering
 from batchgate.store.sqlite.tasks import SqliteTasks
 from batchgate.store.sqlite.tenants import SqliteTenants
 from batchgate.store.sqlite.transactions import QUERIES, fetch_one
+from batchgate.store.sqlite.usage import SqliteUsage
 from batchgate.store.sqlite.webhooks import SqliteWebhooks
 
 LOOKUP_ROWS = 100
@@ -62,6 +63,7 @@ class SqliteStore(SqliteBatchSearch, SqliteRetries, SqliteFailures, SqliteNative
         self.steering = SqliteSteering(self._file)
         self.webhooks: Final = SqliteWebhooks(self._file)
         self.events: Final = SqliteEvents(self._file)
+        self.usage: Final = SqliteUsage(self._file)
         self.tenants = SqliteTenants(self._file)
         """Workspaces and API keys; usable while the store is entered."""
         self._marks = SentMarks(path.with_suffix(".sent"))

@@ -37,6 +37,7 @@ from batchgate.store.records import (
 from batchgate.store.sqlite.failures import add_failures, add_unfinished, drop_failures
 from batchgate.store.sqlite.pauses import pause_by_results
 from batchgate.store.sqlite.quotas import add_spend, add_stored_bytes, reserve_quota
+from batchgate.store.sqlite.usage import add_usage
 from batchgate.store.sqlite.webhooks import add_events
 
 QUERIES = load_queries("batchgate.store.sqlite", "queries.sql")
@@ -271,6 +272,7 @@ def insert_results(
     params = {"batch_key": batch_key, "shards_done": shards_done, "pace": pace, **counts}
     batch = connection.execute(QUERIES["count_results"], params).fetchone()
     if chunk.seqs:
+        add_usage(connection, batch, chunk)
         add_events(connection, result_events(batch_from_row(batch), chunk))
     paused = pause_by_results(connection, batch, chunk)
     return StoredResults(finalizable=bool(shards_done and batch["open_shards"] == 0), paused=paused)
