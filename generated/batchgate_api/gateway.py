@@ -2461,6 +2461,119 @@ class UploadUnifiedFile(ClosedStruct, frozen=True, kw_only=True):
     """Ignored, and named in the header `Warning` of the response: `expires_after` says how long the file is kept."""
 
 
+class UsageGroup(OpenStruct, frozen=True, kw_only=True):
+    """What results used and cost. The fields `day` to `key` are there if the usage is grouped by them."""
+
+    succeeded: Annotated[int, Meta(description="The requests that succeeded.")]
+    """The requests that succeeded."""
+
+    errored: Annotated[int, Meta(description="The requests that ended with an error.")]
+    """The requests that ended with an error."""
+
+    tokens: BatchTokens
+    cost_usd: Annotated[
+        float,
+        Meta(
+            description="What the responses cost in US dollars, at the prices of the settings and of the catalogue. The sum over groups is exact to a billionth."
+        ),
+    ]
+    """What the responses cost in US dollars, at the prices of the settings and of the catalogue. The sum over groups is exact to a billionth."""
+
+    saved_usd: Annotated[
+        float,
+        Meta(
+            description="What direct calls would have cost for the responses of jobs, less what these cost."
+        ),
+    ]
+    """What direct calls would have cost for the responses of jobs, less what these cost."""
+
+    unpriced: Annotated[
+        int,
+        Meta(
+            description="Responses that are not in these amounts, because the price of their model is unknown or they state no usage."
+        ),
+    ]
+    """Responses that are not in these amounts, because the price of their model is unknown or they state no usage."""
+
+    paid_twice: Annotated[
+        int,
+        Meta(
+            description="Requests that a native job answered after they had been called directly in its place. Their cost is included."
+        ),
+    ]
+    """Requests that a native job answered after they had been called directly in its place. Their cost is included."""
+
+    day: (
+        Annotated[str, Meta(description="The day (UTC) on which the results came.")] | UnsetType
+    ) = UNSET
+    """The day (UTC) on which the results came."""
+
+    model: (
+        Annotated[
+            str,
+            Meta(
+                description="The model, as the account knows it; null for requests that no account has a model for."
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The model, as the account knows it; null for requests that no account has a model for."""
+
+    account: (
+        Annotated[
+            str,
+            Meta(description="The account; null for requests that no account has a model for."),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The account; null for requests that no account has a model for."""
+
+    lane: UsedLane | UnsetType = UNSET
+    workspace: Annotated[str, Meta(description="The workspace of the batches.")] | UnsetType = UNSET
+    """The workspace of the batches."""
+
+    key: (
+        Annotated[
+            str,
+            Meta(
+                description="The name of the API key that created the batches; null for calls without one."
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The name of the API key that created the batches; null for calls without one."""
+
+
+class UsageReport(OpenStruct, frozen=True, kw_only=True):
+    """Usage of some days."""
+
+    since: Annotated[str, Meta(description="The first day.")]
+    """The first day."""
+
+    until: Annotated[str, Meta(description="The last day.")]
+    """The last day."""
+
+    data: Annotated[
+        list[UsageGroup],
+        Meta(description="The groups that have any usage, ordered by what they are grouped by."),
+    ]
+    """The groups that have any usage, ordered by what they are grouped by."""
+
+    total: UsageGroup
+    workspace: Workspace
+
+
+UsedLane: TypeAlias = Annotated[
+    Literal["direct", "native"],
+    Meta(
+        description="`native`: the results came from jobs of the provider's own batch API. `direct`: all others."
+    ),
+]
+
+
 class Webhook(OpenStruct, frozen=True, kw_only=True):
     """A webhook, without its secret."""
 

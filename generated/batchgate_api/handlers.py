@@ -361,8 +361,14 @@ class WorkspacesHandlers(Protocol):
         self,
         request: web.Request,
         parameters: parameters.GetUsageParameters,
-    ) -> gateway.Workspace:
-        """Get the quotas and usage of the caller's workspace."""
+    ) -> gateway.UsageReport:
+        """Get tokens, requests and cost by day, model, account, lane, workspace or API key.
+
+        A result counts on the day (UTC) on which it came, also after its batch was deleted.
+        Requests that expired or were canceled are not counted. A key sees the usage of its own
+        workspace; one that also has the scope `admin` sees all workspaces. More than 10,000
+        groups are refused.
+        """
         ...
 
     async def list_workspaces(

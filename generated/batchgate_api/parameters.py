@@ -630,6 +630,97 @@ class GetOpenapiParameters(OpenStruct, frozen=True, kw_only=True):
 class GetUsageParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of getUsage."""
 
+    since: (
+        Annotated[
+            str,
+            Meta(description="The first day (UTC; by default the 29th before the last)."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The first day (UTC; by default the 29th before the last)."""
+
+    until: (
+        Annotated[
+            str,
+            Meta(description="The last day (UTC; by default today). It is not before the first."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The last day (UTC; by default today). It is not before the first."""
+
+    by: (
+        Annotated[
+            str,
+            Meta(
+                description="What to group by, separated by commas (by default `day`): `day`, `model`, `account`, `lane`, `workspace`, `key`.",
+                pattern="^(day|model|account|lane|workspace|key)(,(day|model|account|lane|workspace|key)){0,5}$",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """What to group by, separated by commas (by default `day`): `day`, `model`, `account`, `lane`, `workspace`, `key`."""
+
+    model: (
+        Annotated[
+            str,
+            Meta(
+                description="Count only results of this model, as the account knows it.",
+                max_length=256,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Count only results of this model, as the account knows it."""
+
+    account: (
+        Annotated[
+            str,
+            Meta(
+                description="Count only results of this account.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Count only results of this account."""
+
+    lane: (
+        Annotated[
+            Literal["direct", "native"],
+            Meta(description="Count only results of this lane."),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Count only results of this lane."""
+
+    workspace: (
+        Annotated[
+            str,
+            Meta(
+                description="Count only results of this workspace. Another one than the key's own needs the scope `admin`.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Count only results of this workspace. Another one than the key's own needs the scope `admin`."""
+
+    key: (
+        Annotated[
+            str,
+            Meta(
+                description="Count only batches that the API key with this name created.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Count only batches that the API key with this name created."""
+
 
 class GetWebhookParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of getWebhook."""

@@ -35,6 +35,7 @@ from batchgate.api.context import (
     STEERING,
     TENANTS,
     UPLOADS,
+    USAGE,
     WAIT,
     WEBHOOKS,
 )
@@ -333,6 +334,7 @@ def _engine(
                 steering=installed.steering,
                 webhooks=webhooks,
                 events=installed.events,
+                usage=installed.usage,
                 blobs=blobs,
                 queue=installed.queue,
                 claim_policy=installed.claim_policy,
@@ -346,6 +348,7 @@ def _engine(
                 shutdown_timeout=app[SETTINGS].shutdown_timeout,
                 scrub_bytes_per_second=app[SETTINGS].scrub_bytes_per_second,
                 max_output_bytes=app[SETTINGS].max_output_file_bytes,
+                usage_retention_days=app[SETTINGS].usage_retention_days,
                 fail_fast=app[SETTINGS].fail_fast,
                 has_worker=installed.role != "gateway",
                 telemetry=telemetry,
@@ -355,6 +358,7 @@ def _engine(
         app[BATCHES] = engine.batches
         app[STEERING] = engine.steering
         app[FORECASTS] = engine.forecasts
+        app[USAGE] = engine.usage
         app[RETRIES] = engine.retries
         app[SUMMARIES] = BatchSummaries(engine.batches, engine.forecasts, engine.pause)
         app[WAIT] = engine.wait

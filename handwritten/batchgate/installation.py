@@ -23,6 +23,7 @@ from batchgate.engine.ports.secret_store import SecretStore
 from batchgate.engine.ports.steering_store import SteeringStore
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.tenant_store import TenantStore
+from batchgate.engine.ports.usage_store import UsageStore
 from batchgate.engine.ports.webhook_store import WebhookStore
 from batchgate.queue import MemoryQueue
 from batchgate.settings import Settings
@@ -47,6 +48,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     steering: SteeringStore
     webhooks: WebhookStore
     events: EventStore
+    usage: UsageStore
     tenants: TenantStore
     queue: Queue
     claim_policy: ClaimPolicy
@@ -90,6 +92,7 @@ def _embedded(settings: Settings) -> Installation:
         steering=store.steering,
         webhooks=store.webhooks,
         events=store.events,
+        usage=store.usage,
         tenants=store.tenants,
         queue=MemoryQueue(store.unfinished_jobs),
         claim_policy=ClaimAllPolicy(),
@@ -117,6 +120,7 @@ def _shared(settings: Settings, role: Role) -> Installation:
         steering=store.steering,
         webhooks=store.webhooks,
         events=store.events,
+        usage=store.usage,
         tenants=store.tenants,
         queue=queue,
         claim_policy=FairClaimPolicy(),

@@ -82,6 +82,8 @@ class Settings(HttpLimits, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Seconds that requests in flight may take after SIGTERM."""
     scrub_bytes_per_second: Annotated[int, Meta(ge=0)] = 1_000_000
     """Bytes a second at which stored result files and uploaded files are read to find damage; 0 turns it off."""
+    usage_retention_days: Annotated[int, Meta(ge=1, le=36500)] | None = None
+    """Days for which tokens and cost are kept by day, model, account, lane, workspace and key (forever)."""
     fail_fast: Annotated[int, Meta(ge=0, le=MAX_FAIL_FAST)] = DEFAULT_FAIL_FAST
     """How many first results of a batch for one model pause it if all are the same permanent error; 0 turns it off."""
     max_output_file_bytes: Annotated[int, Meta(ge=1)] = 256 * 1024 * 1024

@@ -9,6 +9,7 @@ import json
 import pkgutil
 import time
 from collections.abc import Iterator
+from datetime import date
 from types import ModuleType
 from typing import Any
 from uuid import uuid4
@@ -194,8 +195,9 @@ def test_every_operation_on_workspaces_and_keys_works(tenants: tuple[Operations,
     assert (changed.quotas.concurrent_batches, changed.quotas.monthly_spend_usd) == (None, 1.5)
     assert name in [workspace.name for workspace in workspaces("list_workspaces", limit=1000).data]
     key = keys("create_key", name, body=CreateKey("ci", expires_in_seconds=3600))
-    usage = workspaces("get_usage", token=key.key)
-    assert (usage.name, usage.use.concurrent_batches) == (name, 0)
+    usage = workspaces("get_usage", by="model,key", since=date(2026, 1, 1), token=key.key)
+    assert (usage.workspace.name, usage.workspace.use.concurrent_batches) == (name, 0)
+    assert (usage.data, usage.total.cost_usd) == ([], 0)
     new = keys("rotate_key", key.id, body=RotateKey(grace_seconds=60))
     assert keys("get_key", new.id).hint == new.key[-4:]
     page = keys("list_keys", name, limit=1)

@@ -180,6 +180,12 @@ def use_new_workspace_name(case: AnyCase) -> None:
         case.body = case.body | {"name": f"tenant-{case.id}"}
 
 
+def use_days_in_order(case: AnyCase) -> None:
+    """Ask for the usage of days in their order: parameters cannot be compared with each other, nor with today."""
+    if case.path == "/api/usage" and "since" in case.query:
+        case.query["until"] = max(str(case.query["since"]), str(case.query.get("until", "9999-12-31")))
+
+
 def keep_default_quotas(case: AnyCase) -> None:
     """Keep the quotas of the workspace in which all other calls are made."""
     is_update = case.operation.definition.raw.get("operationId") == "updateWorkspace"
@@ -246,6 +252,7 @@ RULES: Final = (
     use_new_idempotency_key,
     use_new_workspace_name,
     keep_default_quotas,
+    use_days_in_order,
 )
 
 

@@ -54,6 +54,35 @@ KEY: dict[str, Any] = {
     "scopes": ["read"],
     "hint": HOSTILE,
 }
+AMOUNTS: dict[str, Any] = {
+    "succeeded": 1,
+    "errored": 0,
+    "tokens": {"input": 1, "cached_input": 0, "output": 1, "reasoning": 0},
+    "cost_usd": 0.0,
+    "saved_usd": 0.0,
+    "unpriced": 0,
+    "paid_twice": 0,
+}
+USAGE = {
+    "since": "2026-11-28",
+    "until": "2026-11-28",
+    "data": [{"model": HOSTILE, **AMOUNTS}],
+    "total": AMOUNTS,
+    "workspace": {
+        "name": "w",
+        "created_at": "2026-11-28T08:00:00Z",
+        "quotas": dict.fromkeys(
+            (
+                "queued_requests",
+                "concurrent_batches",
+                "stored_bytes",
+                "files",
+                "creates_per_minute",
+                "monthly_spend_usd",
+            )
+        ),
+    },
+}
 KEY |= {"created_at": "2026-11-28T08:00:00Z", "expires_at": None, "revoked_at": None, "last_used_at": None}
 
 
@@ -81,6 +110,7 @@ async def run(folder: Path, status: int, body: object, *words: str) -> str:
         (400, ERROR, ("cancel", "msgbatch_1")),
         (200, PAGE, ("list",)),
         (200, BATCH, ("cancel", "msgbatch_1")),
+        (200, USAGE, ("usage", "--by", "model")),
         (200, {"data": [KEY], "has_more": False, "last_id": HOSTILE}, ("keys", "list", "--workspace", "w")),
     ],
 )

@@ -64,10 +64,10 @@ async def set_quotas(app: RunningApp, **changes: Any) -> None:
 
 
 async def current_usage(app: RunningApp) -> dict[str, Any]:
-    status, workspace = await app.call("GET", USAGE)
+    status, report = await app.call("GET", USAGE)
     assert status == 200
-    assert isinstance(workspace["use"], dict)
-    return workspace["use"]
+    assert isinstance(report["workspace"]["use"], dict)
+    return report["workspace"]["use"]
 
 
 async def expect_quota_error(app: RunningApp, path: str, *, retry_after: str | None = None, **options: Any) -> str:
@@ -310,8 +310,8 @@ async def test_a_quota_applies_only_to_its_own_workspace(app: RunningApp) -> Non
     await app.call("POST", "/api/workspaces", json={"name": "other"})
     _, key = await app.call("POST", "/api/workspaces/other/keys", json={"name": "theirs"})
     await app.create("a", headers={"x-api-key": key["key"]})
-    status, usage = await app.call("GET", USAGE, headers={"x-api-key": key["key"]})
-    assert (status, usage["name"]) == (200, "other")
+    status, report = await app.call("GET", USAGE, headers={"x-api-key": key["key"]})
+    assert (status, report["workspace"]["name"]) == (200, "other")
     status, _ = await app.call("GET", "/api/workspaces/default", headers={"x-api-key": key["key"]})
     assert status == 403
 

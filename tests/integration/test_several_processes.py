@@ -94,7 +94,7 @@ async def test_gateways_accept_together_as_many_creates_in_a_minute_as_the_quota
         statuses = [status for status, _ in await asyncio.gather(*creates)]
         assert sorted(statuses) == [200] * 7 + [429] * 13
         for app in (one, two):
-            assert (await app.call("GET", "/api/usage"))[1]["use"]["creates_per_minute"] == 7
+            assert (await app.call("GET", "/api/usage"))[1]["workspace"]["use"]["creates_per_minute"] == 7
         installation.clock.move(20)  # to the next minute
         assert (await two.call("POST", BATCHES, json=create_body("a")))[0] == 200
 

@@ -78,6 +78,7 @@ def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Eng
             scrub=store.scrub,
             steering=store.steering,
             events=store.events,
+            usage=store.usage,
             webhooks=WebhookPorts(store=store.webhooks, sender=HttpWebhookSender(), cipher=None),
             blobs=blobs,
             queue=MemoryQueue(store.unfinished_jobs),

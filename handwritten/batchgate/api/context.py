@@ -22,6 +22,7 @@ from batchgate.engine.results.content_renderer import ContentRenderer
 from batchgate.engine.results.merged_results import MergedResults
 from batchgate.engine.results.partial_results import PartialResults
 from batchgate.engine.tenancy.tenants import Tenants
+from batchgate.engine.tenancy.usage_reports import UsageReports
 from batchgate.engine.webhooks.webhooks import Webhooks
 from batchgate_api.structs import Operation
 
@@ -40,6 +41,7 @@ CONTENTS = web.AppKey("contents", ContentRenderer)
 MERGED_RESULTS = web.AppKey("merged_results", MergedResults)
 PARTIAL_RESULTS = web.AppKey("partial_results", PartialResults)
 TENANTS = web.AppKey("tenants", Tenants)
+USAGE = web.AppKey("usage", UsageReports)
 HTTP_LIMITS = web.AppKey("http_limits", HttpLimits)
 HTTP_METER: web.AppKey[HttpMeter] = web.AppKey("http_meter")
 

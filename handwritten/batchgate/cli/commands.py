@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "priority": ("batchgate.cli.control", "Give a batch a larger or smaller share of your calls."),
     "timeline": ("batchgate.cli.control", "Show who changed a running batch, what, and when."),
     "retry": ("batchgate.cli.retry", "Create a batch of the requests of an ended batch that did not succeed."),
+    "usage": ("batchgate.cli.usage", "Show tokens and cost by day, model, account, lane, workspace or key."),
     "secrets": ("batchgate.cli.secrets", "Store provider keys in the database, encrypted."),
     "results": ("batchgate.cli.batches", "Download the results of an ended batch."),
     "webhooks": ("batchgate.cli.webhooks", "Manage URLs that get signed events of batches."),

@@ -15,6 +15,7 @@ from batchgate.engine.intake.file_validation import FileValidator
 from batchgate.engine.lifecycle.steering_watch import SteeringWatch
 from batchgate.engine.lifecycle.sweeper import Sweeper
 from batchgate.engine.lifecycle.task_cleanup import TaskCleanup
+from batchgate.engine.lifecycle.usage_retention import UsageRetention
 from batchgate.engine.model.priority import Contenders
 from batchgate.engine.native.job_record import NativeServices
 from batchgate.engine.native.native_jobs import MAX_TRANSFERS, NativeJobs
@@ -123,6 +124,7 @@ class BackgroundServices:
             plan=self.plan,
             expedite=self.expedite,
             enqueue_missing=needs.queue.enqueue_missing,
+            usage=UsageRetention(needs.usage, needs.usage_retention_days),
             report=report,
         )
 

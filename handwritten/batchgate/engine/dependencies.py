@@ -20,6 +20,7 @@ from batchgate.engine.ports.steering_store import SteeringStore
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import NoTelemetry, Telemetry
 from batchgate.engine.ports.tenant_store import TenantStore
+from batchgate.engine.ports.usage_store import UsageStore
 from batchgate.engine.support.steady_clock import SteadyClock
 from batchgate.engine.webhooks.webhook_ports import WebhookPorts
 
@@ -33,6 +34,7 @@ class EngineDependencies(Struct, frozen=True, kw_only=True):
     steering: SteeringStore
     webhooks: WebhookPorts
     events: EventStore
+    usage: UsageStore
     blobs: Blobs
     queue: Queue
     claim_policy: ClaimPolicy
@@ -50,6 +52,8 @@ class EngineDependencies(Struct, frozen=True, kw_only=True):
     """How fast stored blobs are read to check them; 0 for not at all."""
     max_output_bytes: int = 256 * 1024 * 1024
     """The largest answer that becomes a file."""
+    usage_retention_days: int | None = None
+    """Days for which usage is kept; None for ever."""
     fail_fast: int = 0
     """How many first results for one model pause a batch if they are the same permanent error; 0 for none."""
     has_worker: bool = True

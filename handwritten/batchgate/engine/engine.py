@@ -47,6 +47,7 @@ from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.storage.storage_probe import StorageProbe
 from batchgate.engine.support.cancellation import cancel_all
 from batchgate.engine.support.health_problems import HealthProblems
+from batchgate.engine.tenancy.usage_reports import UsageReports
 from batchgate.engine.webhooks.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Engine:
             signals=signals,
         )
         self.looks = BatchLooks(needs.store, needs.steering, needs.events, needs.clock)
+        self.usage = UsageReports(needs.usage, needs.clock)
         self.forecasts = Forecasts(needs.clock, needs.router)
         self._damaged = DamagedBlobs(needs.scrub, self._problems.report)
         self.contents = ContentRenderer(needs.blobs, self._damaged, needs.rows, needs.translator)

@@ -264,5 +264,11 @@ async def test_a_batch_for_five_providers_has_every_id_once_and_a_bill_that_adds
         answers = [line["result"]["message"] if "result" in line else line["response"]["body"] for line in lines]
         expected = bill({name: usage_of(answer) for name, answer in zip(IDS, answers, strict=True)}, delivered)
         assert nanodollars(progress["spent"]) == expected
-        _, month = await gateway.app.call("GET", "/api/usage")
-        assert nanodollars(month["use"])["monthly_spend_usd"] == expected["direct_usd"] + expected["native_usd"]
+        _, report = await gateway.app.call("GET", "/api/usage?by=lane,account")
+        spent = expected["direct_usd"] + expected["native_usd"]
+        assert nanodollars(report["workspace"]["use"])["monthly_spend_usd"] == spent
+        groups = [(group["lane"], group["account"], round(group["cost_usd"] * 1e9)) for group in report["data"]]
+        assert {account for lane, account, _ in groups if lane == "native"} == set(NATIVE)
+        for lane in ("direct", "native"):
+            assert sum(nano for taken, _, nano in groups if taken == lane) == expected[f"{lane}_usd"]
+        assert round(report["total"]["saved_usd"] * 1e9) == expected["saved_usd"]

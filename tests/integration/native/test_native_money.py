@@ -57,8 +57,8 @@ async def costs(gateway: NativeGateway, batch_id: str) -> dict[str, Any]:
 
 async def monthly_spend(gateway: NativeGateway) -> Any:
     """Return what the workspace has spent this month."""
-    _, workspace = await gateway.app.call("GET", "/api/usage")
-    return workspace["use"]["monthly_spend_usd"]
+    _, report = await gateway.app.call("GET", "/api/usage")
+    return report["workspace"]["use"]["monthly_spend_usd"]
 
 
 async def show(gateway: NativeGateway, batch_id: str) -> str:

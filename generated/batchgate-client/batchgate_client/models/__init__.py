@@ -65,6 +65,7 @@ from .file_status import FileStatus
 from .forecast_basis import ForecastBasis
 from .gateway_error import GatewayError
 from .gateway_error_body import GatewayErrorBody
+from .get_usage_lane import GetUsageLane
 from .health import Health
 from .health_problem import HealthProblem
 from .health_problem_code import HealthProblemCode
@@ -139,6 +140,9 @@ from .upload_anthropic_file_purpose import UploadAnthropicFilePurpose
 from .upload_unified_file import UploadUnifiedFile
 from .upload_unified_file_expires_afteranchor import UploadUnifiedFileExpiresAfteranchor
 from .upload_unified_file_purpose import UploadUnifiedFilePurpose
+from .usage_group import UsageGroup
+from .usage_report import UsageReport
+from .used_lane import UsedLane
 from .webhook import Webhook
 from .webhook_delivery import WebhookDelivery
 from .webhook_delivery_list import WebhookDeliveryList
@@ -213,6 +217,7 @@ __all__ = (
     "ForecastBasis",
     "GatewayError",
     "GatewayErrorBody",
+    "GetUsageLane",
     "Health",
     "HealthProblem",
     "HealthProblemCode",
@@ -287,6 +292,9 @@ __all__ = (
     "UploadUnifiedFile",
     "UploadUnifiedFileExpiresAfteranchor",
     "UploadUnifiedFilePurpose",
+    "UsageGroup",
+    "UsageReport",
+    "UsedLane",
     "Webhook",
     "WebhookDelivery",
     "WebhookDeliveryList",

@@ -6,8 +6,10 @@ import msgspec
 from aiohttp import web
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.context import TENANTS, WORKSPACE
+from batchgate.api.context import SCOPES, TENANTS, USAGE, WORKSPACE
+from batchgate.api.gateway.usage_view import usage_report
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, ApiKey
+from batchgate.engine.model.daily_usage import UsageDimension, UsageQuery
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.times import rfc3339, rfc3339_or_none
 from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR, Quotas, QuotaUsage, Workspace
@@ -23,10 +25,12 @@ class WorkspacesHandler:
     async def get_usage(
         self,
         request: web.Request,
-        parameters: parameters.GetUsageParameters,  # noqa: ARG002
-    ) -> gateway.Workspace:
-        """Return quotas and usage of the caller's own workspace."""
-        return _workspace(*await request.app[TENANTS].find_workspace(request[WORKSPACE]))
+        parameters: parameters.GetUsageParameters,
+    ) -> gateway.UsageReport:
+        """Return usage, and the quotas of the caller's own workspace."""
+        query = _usage_query(request, parameters)
+        groups = await request.app[USAGE].read(query)
+        return usage_report(query, groups, _workspace(*await request.app[TENANTS].find_workspace(request[WORKSPACE])))
 
     async def create_workspace(
         self,
@@ -122,6 +126,31 @@ def _changes(changes: gateway.QuotaChanges | None) -> dict[str, int | None]:
         dollars = named.pop("monthly_spend_usd")
         named["monthly_spend"] = None if dollars is None else round(dollars * NANODOLLARS_PER_DOLLAR)
     return named
+
+
+def _usage_query(request: web.Request, asked: parameters.GetUsageParameters) -> UsageQuery:
+    since, until = request.app[USAGE].days(value_or_none(asked.since), value_or_none(asked.until))
+    return UsageQuery(
+        since=since,
+        until=until,
+        by=msgspec.convert((value_or_none(asked.by) or "day").split(","), frozenset[UsageDimension]),
+        model=value_or_none(asked.model),
+        account=value_or_none(asked.account),
+        lane=value_or_none(asked.lane),
+        workspace=_visible_workspace(request, value_or_none(asked.workspace)),
+        key=value_or_none(asked.key),
+    )
+
+
+def _visible_workspace(request: web.Request, asked: str | None) -> str | None:
+    """Return the workspace whose usage the caller may see, of those that it asks for; None for all."""
+    own = request[WORKSPACE]
+    if "admin" in request[SCOPES] or asked == own:
+        return asked
+    if asked is None:
+        return own
+    message = f"workspace: the API key sees the usage of its own workspace, {own!r}; all others need the scope admin"
+    raise RefusedError("permission_error", message, param="workspace", code="missing_scope")
 
 
 def _workspace(workspace: Workspace, use: QuotaUsage | None = None) -> gateway.Workspace:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 
+from batchgate.engine.lifecycle.usage_retention import UsageRetention
 from batchgate.engine.model.batch import EXPEDITED_BEFORE_EXPIRY
 from batchgate.engine.model.clock import DAY, ExpiryClock
 from batchgate.engine.model.errors import BlobError, StoreError
@@ -48,6 +49,7 @@ class Sweeper:
         plan: Callable[[int], None],
         expedite: Callable[[Sequence[int]], Awaitable[None]],
         enqueue_missing: Callable[[], Awaitable[None]],
+        usage: UsageRetention,
         report: HealthReporter,
     ) -> None:
         self._store = store
@@ -60,6 +62,7 @@ class Sweeper:
         self._plan = plan
         self._expedite_batches = expedite
         self._enqueue_missing_jobs = enqueue_missing
+        self._usage = usage
         self._report = report
         self._due: int | None = None
         self._has_expiry_lease = False
@@ -79,7 +82,7 @@ class Sweeper:
         now = self._clock.now()
         # Every process expedites batches, since each has its own wait queues.
         await self._run_step(self._expedite, now)
-        timed = (self._expire, self._archive, self._expire_files, self._find_next_due)
+        timed = (self._expire, self._archive, self._expire_files, self._usage.drop_old, self._find_next_due)
         expired = await self._may_expire() and await self._run_steps(timed, now)
         others = (self._signal, self._remove_orphan_blobs, self._enqueue_missing)
         return await self._acquire_lease(LEASE) and await self._run_steps(others, now) and expired
