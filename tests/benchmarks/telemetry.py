@@ -11,7 +11,7 @@ from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.ports.telemetry import NoTelemetry, Telemetry
 from batchgate.telemetry import CompositeTelemetry, EventLog, Metrics
 from tests.benchmarks.table import Row
-from tests.unit.telemetry.telemetry_values import batch, claim, request
+from tests.unit.telemetry.telemetry_values import batch, claim, ended_call, request
 
 REQUESTS = 50_000
 RUNS = 5
@@ -34,7 +34,7 @@ def _microseconds(telemetry: Telemetry) -> float:
     chunk = ResultChunk(seqs=tuple(range(FLUSHED)), lines=b"", succeeded=FLUSHED, errored=0)
     begun = time.process_time()
     for number in range(REQUESTS):
-        telemetry.call_ended(of.batch, "account", models[number % 50], "succeeded", 0.4)
+        telemetry.call_ended(ended_call(of.batch, models[number % 50], seconds=0.4))
         if number % FLUSHED == 0:
             telemetry.results_flushed(of, chunk, seconds=0.004, native=False)
     return 1e6 * (time.process_time() - begun) / REQUESTS

@@ -30,6 +30,16 @@ async def test_a_gateway_exports_the_spans_of_a_batch_before_it_stops(
     for span in collector.spans:
         assert {a.value.string_value for a in span.attributes if a.key == "batchgate.batch"} == {batch["id"]}
     assert collector.services == {"batchgate"}
+    for span in collector.spans:
+        if span.name == "chat simulated":
+            told = {attribute.key: attribute.value for attribute in span.attributes}
+            assert told["gen_ai.provider.name"].string_value == "simulator"
+            assert told["gen_ai.response.model"].string_value == "simulated"
+            assert [reason.string_value for reason in told["gen_ai.response.finish_reasons"].array_value.values] == [
+                "end_turn"
+            ]
+            assert told["gen_ai.usage.input_tokens"].int_value > 0
+            assert told["gen_ai.usage.output_tokens"].int_value > 0
 
 
 async def test_a_gateway_without_a_collector_does_not_import_opentelemetry(tmp_path: Path) -> None:

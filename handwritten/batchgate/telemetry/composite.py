@@ -11,7 +11,7 @@ from batchgate.engine.model.price import Spend
 from batchgate.engine.model.provider_call import RequestRow
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
-from batchgate.engine.ports.telemetry import NativeCall, Telemetry
+from batchgate.engine.ports.telemetry import EndedCall, NativeCall, Telemetry
 
 
 class CompositeTelemetry:
@@ -35,10 +35,10 @@ class CompositeTelemetry:
         for listener in self._listeners:
             listener.shard_released(claim, seconds=seconds)
 
-    def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
+    def call_ended(self, call: EndedCall) -> None:
         """Forward the event."""
         for listener in self._listeners:
-            listener.call_ended(batch, account, request, outcome, seconds)
+            listener.call_ended(call)
 
     def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
         """Forward the event."""

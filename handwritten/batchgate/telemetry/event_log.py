@@ -12,7 +12,7 @@ from batchgate.engine.model.native_job import NativeJob
 from batchgate.engine.model.price import Spend
 from batchgate.engine.model.provider_call import RequestRow
 from batchgate.engine.model.usage import Counts
-from batchgate.engine.ports.telemetry import SUCCEEDED, NoTelemetry
+from batchgate.engine.ports.telemetry import SUCCEEDED, EndedCall, NoTelemetry
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +43,12 @@ class EventLog(NoTelemetry):
         """Log the event at the level debug."""
         logger.debug("shard released", extra={"action": "shard_released", "seconds": seconds, **_claim_fields(claim)})
 
-    def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
+    def call_ended(self, call: EndedCall) -> None:
         """Log a failed call at the level debug."""
-        if outcome != SUCCEEDED and logger.isEnabledFor(logging.DEBUG):
-            fields = _request_fields(batch, account, request) | {"outcome": outcome, "seconds": seconds}
-            logger.debug("call failed: %s", outcome, extra={"action": "call_failed", **fields})
+        if call.outcome != SUCCEEDED and logger.isEnabledFor(logging.DEBUG):
+            fields = _request_fields(call.batch, call.account, call.request)
+            fields |= {"outcome": call.outcome, "seconds": call.seconds}
+            logger.debug("call failed: %s", call.outcome, extra={"action": "call_failed", **fields})
 
     def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
         """Log the event at the level debug."""

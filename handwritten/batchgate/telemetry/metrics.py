@@ -17,7 +17,7 @@ from batchgate.engine.model.price import Spend
 from batchgate.engine.model.provider_call import RequestRow
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
-from batchgate.engine.ports.telemetry import EngineState, NativeCall, NoTelemetry
+from batchgate.engine.ports.telemetry import EndedCall, EngineState, NativeCall, NoTelemetry
 from batchgate.telemetry.call_metrics import CallMetrics
 from batchgate.telemetry.http_metrics import HttpMetrics
 from batchgate.telemetry.native_metrics import NativeMetrics
@@ -83,16 +83,11 @@ class Metrics(NoTelemetry):
         """Measure how long a shard has waited."""
         self._shard_wait.observe(max(0.0, waited))
 
-    def call_ended(
-        self,
-        batch: Batch,
-        account: str,
-        request: RequestRow,
-        outcome: str,
-        seconds: float,
-    ) -> None:
+    def call_ended(self, call: EndedCall) -> None:
         """Count and measure a call."""
-        self._calls.tally(batch.workspace, account, request.model).record_call(outcome, seconds)
+        self._calls.tally(call.batch.workspace, call.account, call.request.model).record_call(
+            call.outcome, call.seconds
+        )
 
     def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
         """Count a retry."""

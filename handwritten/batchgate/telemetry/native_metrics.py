@@ -1,4 +1,4 @@
-"""Metrics of the native lane: requests by lane, jobs, calls to batch APIs, and money."""
+"""Metrics of the lanes: requests, tokens and money by lane, jobs, and calls to batch APIs."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ class NativeMetrics:
         by_lane = (WORKSPACE_LABEL, "lane")
         self._requests = Counter(
             "batchgate_lane_requests", "Requests with a response or an error, by lane.", by_lane, registry=registry
+        )
+        self._tokens = Counter(
+            "batchgate_tokens", "Tokens of responses, by lane.", (*by_lane, "type"), registry=registry
         )
         self._cost = Counter("batchgate_cost_usd", "Cost of responses, by lane.", by_lane, registry=registry)
         self._saved = Counter(
@@ -76,9 +79,11 @@ class NativeMetrics:
         )
 
     def results_stored(self, batch: Batch, chunk: ResultChunk, *, native: bool) -> None:
-        """Count results of one lane, and their cost."""
-        workspace = self._workspaces(batch.workspace)
-        self._requests.labels(workspace, "native" if native else "direct").inc(chunk.succeeded + chunk.errored)
+        """Count results of one lane, their tokens and their cost."""
+        workspace, lane = self._workspaces(batch.workspace), "native" if native else "direct"
+        self._requests.labels(workspace, lane).inc(chunk.succeeded + chunk.errored)
+        self._tokens.labels(workspace, lane, "input").inc(chunk.usage.input_tokens)
+        self._tokens.labels(workspace, lane, "output").inc(chunk.usage.output_tokens)
         self._add(workspace, chunk.spend)
 
     def paid_twice(self, batch: Batch, requests: int, spend: Spend) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Token
 from threading import Thread
@@ -32,18 +32,20 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
+    get_current_span,
     set_span_in_context,
 )
 
+from batchgate.engine.model.answer_facts import AnswerFacts
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.native_job import NativeJob
-from batchgate.engine.model.provider_call import RequestRow, RowKind
+from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.usage import Counts
-from batchgate.engine.ports.telemetry import SUCCEEDED, NativeCall, NoTelemetry
+from batchgate.engine.ports.telemetry import SUCCEEDED, EndedCall, NativeCall, NoTelemetry
 
-Attributes = dict[str, str | int]
+Attributes = dict[str, str | int | Sequence[str]]
 
 BATCH: Final = "batchgate.batch"
 ROOT: Final = "create batch"
@@ -65,6 +67,15 @@ GEN_AI_OPERATIONS: Final[Mapping[RowKind, str]] = {
     "runway": "generate_content",
 }
 """The ``gen_ai.operation.name`` of each kind of request."""
+GEN_AI_PROVIDERS: Final[Mapping[str, str]] = {
+    "azure": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "gemini": "gcp.gemini",
+    "mistral": "mistral_ai",
+    "vertex": "gcp.vertex_ai",
+    "xai": "x_ai",
+}
+"""The ``gen_ai.provider.name`` of the providers that the conventions name differently."""
 CLOSE_TIMEOUT = 3.0  # seconds
 
 
@@ -123,20 +134,24 @@ class Spans(NoTelemetry):
             current.detach(token)
             span.end()
 
-    def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
+    def call_ended(self, call: EndedCall) -> None:
         """Write the span of a call."""
-        operation, model = GEN_AI_OPERATIONS[request.kind], request.model[:128]
+        operation, model = GEN_AI_OPERATIONS[call.request.kind], call.request.model[:128]
         attributes: Attributes = {
-            BATCH: batch.id,
-            "batchgate.custom_id": request.custom_id,
-            "batchgate.account": account,
-            "batchgate.outcome": outcome,
+            BATCH: call.batch.id,
+            "batchgate.custom_id": call.request.custom_id,
+            "batchgate.account": call.account,
+            "batchgate.outcome": call.outcome,
             "gen_ai.operation.name": operation,
+            "gen_ai.provider.name": GEN_AI_PROVIDERS.get(call.provider, call.provider),
             "gen_ai.request.model": model,
         }
-        if outcome != SUCCEEDED:
-            attributes["error.type"] = outcome
-        self._write(f"{operation} {model}", attributes, seconds, kind=SpanKind.CLIENT, failed=outcome != SUCCEEDED)
+        failed = call.outcome != SUCCEEDED
+        if failed:
+            attributes["error.type"] = call.outcome
+        if call.read_answer is not None and get_current_span().is_recording():
+            attributes |= _answer_attributes(call.read_answer())
+        self._write(f"{operation} {model}", attributes, call.seconds, kind=SpanKind.CLIENT, failed=failed)
 
     def native_call_ended(self, batch: Batch, job: NativeJob, call: NativeCall, outcome: str, seconds: float) -> None:
         """Write the span of a call to a batch API."""
@@ -216,6 +231,18 @@ def _batch_span_ids(batch: Batch) -> tuple[int, int]:
     """Derive the trace id and the root span id of a batch; they are never 0, which is invalid."""
     digest = hashlib.blake2b(batch.id.encode(), digest_size=24).digest()
     return int.from_bytes(digest[:16]) or 1, int.from_bytes(digest[16:]) or 1
+
+
+def _answer_attributes(facts: AnswerFacts) -> Attributes:
+    attributes: Attributes = {}
+    if facts.model is not None:
+        attributes["gen_ai.response.model"] = facts.model[:128]
+    if facts.finish_reasons:
+        attributes["gen_ai.response.finish_reasons"] = facts.finish_reasons
+    if facts.usage is not None:
+        attributes["gen_ai.usage.input_tokens"] = facts.usage.input_tokens
+        attributes["gen_ai.usage.output_tokens"] = facts.usage.output_tokens
+    return attributes
 
 
 def _job_attributes(batch: Batch, job: NativeJob) -> Attributes:

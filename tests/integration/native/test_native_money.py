@@ -82,6 +82,10 @@ async def test_the_costs_of_a_batch_that_takes_both_lanes_add_up(tmp_path: Path)
         found = await scrape(gateway.app)
         for lane in ("direct", "native"):
             assert found.value("batchgate_cost_usd_total", lane=lane) == pytest.approx(spent[f"{lane}_usd"])
+        for lane in ("direct", "native"):
+            incoming, outgoing = await tokens(gateway, batch_id, lane)
+            assert found.value("batchgate_tokens_total", lane=lane, type="input") == incoming
+            assert found.value("batchgate_tokens_total", lane=lane, type="output") == outgoing
         assert found.value("batchgate_saved_usd_total") == pytest.approx(spent["saved_usd"])
         assert found.value("batchgate_unpriced_requests_total") == 0
         shown = await show(gateway, batch_id)

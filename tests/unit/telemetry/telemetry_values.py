@@ -9,6 +9,7 @@ from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.provider_call import RequestRow
 from batchgate.engine.model.shard import Shard
 from batchgate.engine.model.usage import Counts
+from batchgate.engine.ports.telemetry import EndedCall
 
 
 def batch(**overrides: Any) -> Batch:
@@ -45,3 +46,14 @@ def claim(owner: Batch, *, shard: int = 0, epoch: int = 1) -> Claim:
 def request(custom_id: str = "a", model: str = "m") -> RequestRow:
     """Make a request as it goes to a provider."""
     return RequestRow(custom_id=custom_id, params=b"{}", model=model, headers={})
+
+
+def ended_call(owner: Batch | None = None, row: RequestRow | None = None, **overrides: Any) -> EndedCall:
+    """Make a call to a provider that has succeeded."""
+    fields: dict[str, Any] = {
+        "account": "acc",
+        "provider": "gemini",
+        "outcome": "succeeded",
+        "seconds": 0.25,
+    } | overrides
+    return EndedCall(batch=owner or batch(), request=row or request(), **fields)

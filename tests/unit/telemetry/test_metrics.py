@@ -7,7 +7,7 @@ from batchgate.telemetry import Metrics
 from batchgate.telemetry.call_metrics import FIRST_MODELS, LATENCY_BUCKETS, MAX_MODELS, MAX_TALLIES
 from batchgate.telemetry.workspace_labels import MAX_WORKSPACES
 from tests.support.scrape import Scrape
-from tests.unit.telemetry.telemetry_values import batch, claim, request
+from tests.unit.telemetry.telemetry_values import batch, claim, ended_call, request
 
 EMPTY_STATE = EngineState(limiters=(), backlog=None, waiting_seconds=0.0, problems=0, damaged_blobs=0, workers=1)
 
@@ -19,7 +19,7 @@ async def scrape(metrics: Metrics, state: EngineState = EMPTY_STATE) -> Scrape:
 async def test_a_call_counts_in_the_bucket_of_its_bound_and_in_all_larger_ones() -> None:
     metrics = Metrics("1", "both")
     for seconds in (LATENCY_BUCKETS[0], LATENCY_BUCKETS[-1], LATENCY_BUCKETS[-1] + 1):
-        metrics.call_ended(batch(), "acc", request(), "succeeded", seconds)
+        metrics.call_ended(ended_call(seconds=seconds))
     found = await scrape(metrics)
     name = "batchgate_upstream_call_duration_seconds_bucket"
     assert found.value(name, account="acc", model="m", le=str(LATENCY_BUCKETS[0])) == 1
@@ -33,8 +33,8 @@ async def test_a_call_counts_in_the_bucket_of_its_bound_and_in_all_larger_ones()
 async def test_models_have_labels_up_to_a_bound_and_keep_them() -> None:
     metrics = Metrics("1", "both")
     for number in range(MAX_MODELS + 50):
-        metrics.call_ended(batch(), "acc", request(model=f"m{number}"), "succeeded", 0.1)
-    metrics.call_ended(batch(), "acc", request(model="m0"), "succeeded", 0.1)
+        metrics.call_ended(ended_call(row=request(model=f"m{number}"), seconds=0.1))
+    metrics.call_ended(ended_call(row=request(model="m0"), seconds=0.1))
     metrics.call_retried(batch(), "acc", request(model="late"), "rate_limit_error")
     found = await scrape(metrics)
     calls = "batchgate_upstream_calls_total"
@@ -60,7 +60,7 @@ async def test_limiters_of_models_without_a_label_are_summed() -> None:
 async def test_special_characters_in_a_label_are_escaped() -> None:
     metrics = Metrics("1", "both")
     model = 'a"b\\c\nd'
-    metrics.call_ended(batch(), "acc", request(model=model), "succeeded", 0.1)
+    metrics.call_ended(ended_call(row=request(model=model), seconds=0.1))
     assert (await scrape(metrics)).labels("batchgate_upstream_calls_total", "model") == {model}
 
 
@@ -112,7 +112,7 @@ async def test_the_combinations_of_workspace_and_model_are_bounded() -> None:
     for workspace in range(20):
         for model in range(100):
             traced = batch(workspace=f"w{workspace}")
-            metrics.call_ended(traced, "acc", request(model=f"m{model}"), "succeeded", 0.1)
+            metrics.call_ended(ended_call(traced, request(model=f"m{model}"), seconds=0.1))
     found = await scrape(metrics)
     calls = "batchgate_upstream_calls_total"
     series = len([1 for name, _ in found.samples if name == calls])
@@ -123,9 +123,9 @@ async def test_the_combinations_of_workspace_and_model_are_bounded() -> None:
 async def test_a_workspace_with_many_models_takes_no_label_of_another() -> None:
     metrics = Metrics("1", "both")
     for number in range(MAX_MODELS * 3):
-        metrics.call_ended(batch(workspace="hostile"), "acc", request(model=f"made-up-{number}"), "succeeded", 0.1)
+        metrics.call_ended(ended_call(batch(workspace="hostile"), request(model=f"made-up-{number}"), seconds=0.1))
     for number in range(MAX_MODELS):
-        metrics.call_ended(batch(workspace="other-team"), "acc", request(model=f"m{number}"), "succeeded", 0.1)
+        metrics.call_ended(ended_call(batch(workspace="other-team"), request(model=f"m{number}"), seconds=0.1))
     found = Scrape((await metrics.expose(EMPTY_STATE, "other-team")).decode())
     models = found.labels("batchgate_upstream_calls_total", "model")
     assert models == {f"m{number}" for number in range(MAX_MODELS)}
@@ -139,9 +139,9 @@ async def test_the_first_models_of_a_workspace_have_labels_although_others_have_
     for workspace in range(MAX_TALLIES // MAX_MODELS + 1):
         for number in range(MAX_MODELS):
             traced = batch(workspace=f"hostile-{workspace}")
-            metrics.call_ended(traced, "acc", request(model=f"made-up-{number}"), "succeeded", 0.1)
+            metrics.call_ended(ended_call(traced, request(model=f"made-up-{number}"), seconds=0.1))
     for number in range(FIRST_MODELS + 3):
-        metrics.call_ended(batch(workspace="w"), "acc", request(model=f"m{number}"), "succeeded", 0.1)
+        metrics.call_ended(ended_call(batch(workspace="w"), request(model=f"m{number}"), seconds=0.1))
     found = Scrape((await metrics.expose(EMPTY_STATE, "w")).decode())
     calls = "batchgate_upstream_calls_total"
     assert found.labels(calls, "model") == {"other", *(f"m{number}" for number in range(FIRST_MODELS))}

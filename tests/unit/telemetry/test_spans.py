@@ -16,7 +16,7 @@ from batchgate.telemetry import CompositeTelemetry, EventLog
 from batchgate.telemetry import spans as spans_module
 from batchgate.telemetry.span_export import create_spans
 from batchgate.telemetry.spans import Spans
-from tests.unit.telemetry.telemetry_values import batch, claim, request
+from tests.unit.telemetry.telemetry_values import batch, claim, ended_call, request
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ async def run_shard(telemetry: Spans, *custom_ids: str, outcome: str = "succeede
     telemetry.shard_claimed(owner, waited=0.5)
 
     async def call(custom_id: str) -> None:
-        telemetry.call_ended(owner.batch, "acc", request(custom_id), outcome, 0.25)
+        telemetry.call_ended(ended_call(owner.batch, request(custom_id), outcome=outcome))
 
     await asyncio.gather(*map(call, custom_ids))
     telemetry.shard_released(owner, seconds=1.0)
@@ -93,6 +93,7 @@ async def test_the_span_of_a_call_has_its_attributes_and_duration(exporter: InMe
         "batchgate.account": "acc",
         "batchgate.outcome": "rate_limit_error",
         "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "gcp.gemini",
         "gen_ai.request.model": "m",
         "error.type": "rate_limit_error",
     }
@@ -119,7 +120,7 @@ async def test_the_span_of_a_call_has_its_attributes_and_duration(exporter: InMe
 )
 def test_a_call_is_named_by_operation_and_model(exporter: InMemorySpanExporter, kind: RowKind, operation: str) -> None:
     row = structs.replace(request(model="m" * 200), kind=kind)
-    spans(exporter).call_ended(batch(), "acc", row, "succeeded", 0.25)
+    spans(exporter).call_ended(ended_call(row=row))
     (call,) = exporter.get_finished_spans()
     assert call.name == f"{operation} {'m' * 128}"
     assert call.attributes is not None

@@ -36,7 +36,7 @@ from batchgate.engine.model.provider_task import ProviderTask
 from batchgate.engine.model.shard import ResultLine
 from batchgate.engine.ports.provider_tasks import ProviderTasks
 from batchgate.engine.ports.rows import LineTranslator, RowFormat
-from batchgate.engine.ports.telemetry import ABANDONED, SUCCEEDED, Telemetry
+from batchgate.engine.ports.telemetry import ABANDONED, SUCCEEDED, EndedCall, Telemetry
 from batchgate.engine.support.fair_yield import FairYield
 
 BEFORE_OTHERS: Final = -1
@@ -111,6 +111,7 @@ class Executor:
         self._refusal_log = RefusalLog()
         self._router = router
         self._rows = rows
+        self._translator = translator
         self.results = ResultBuilder(rows, translator)
         self._rng = rng
         self._telemetry = telemetry
@@ -235,7 +236,7 @@ class Executor:
         if run.gate is not None:
             await self._wait_at(run.gate, run.limiter, permit)
         run.on_sending(True)
-        started, reported, outcome = time.perf_counter(), ABANDONED, limits.ABANDONED
+        started, reported, outcome, answer = time.perf_counter(), ABANDONED, limits.ABANDONED, None
         try:
             answer = await self._send(run, permit)
             # The creation of a task was counted when it was accepted.
@@ -250,9 +251,21 @@ class Executor:
             run.on_sending(False)
             run.limiter.release(permit, outcome)
             seconds = time.perf_counter() - started
-            self._telemetry.call_ended(run.batch, run.account, run.call.row, reported, seconds)
+            self._telemetry.call_ended(self._ended_call(run, reported, seconds, answer))
             if reported == SUCCEEDED:
                 self.rate.record(run.account, seconds)
+
+    def _ended_call(self, run: _RequestRun, outcome: str, seconds: float, answer: bytes | None) -> EndedCall:
+        account, row = run.call.endpoint.account, run.call.row
+        return EndedCall(
+            batch=run.batch,
+            account=account.name,
+            provider=account.provider,
+            request=row,
+            outcome=outcome,
+            seconds=seconds,
+            read_answer=None if answer is None else partial(self._translator.facts, row.kind, answer),
+        )
 
     @staticmethod
     async def _wait_at(gate: BudgetGate, limiter: Limiter, permit: Permit) -> None:

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from batchgate.engine.model.answer_facts import AnswerFacts
 from batchgate.engine.model.batch import Batch, Dialect
 from batchgate.engine.model.errors import RequestError
 from batchgate.engine.model.failure import FailureKind
@@ -88,6 +89,10 @@ class LineTranslator(Protocol):
 
     def usage(self, kind: RowKind, answer: bytes) -> Usage | None:
         """Return the token usage that an answer states, if it does."""
+        ...
+
+    def facts(self, kind: RowKind, answer: bytes) -> AnswerFacts:
+        """Return what an answer says about itself."""
         ...
 
     def request_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:

@@ -6,12 +6,13 @@ Gauges are read from `EngineState` when metrics are collected.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from batchgate.engine.model.answer_facts import AnswerFacts
 from batchgate.engine.model.batch import Backlog, Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.native_job import NativeJob
@@ -48,6 +49,20 @@ NativeCall: TypeAlias = Literal["upload", "create", "find", "poll", "cancel", "c
 """
 
 
+class EndedCall(Struct, frozen=True, kw_only=True):
+    """A call to a provider that has ended."""
+
+    batch: Batch
+    account: str
+    provider: str
+    request: RequestRow
+    outcome: str
+    """`SUCCEEDED`, `ABANDONED` or the kind of its error."""
+    seconds: float
+    read_answer: Callable[[], AnswerFacts] | None = None
+    """Reads what the answer says about itself, which takes as long as decoding it; None without an answer."""
+
+
 class Telemetry(Protocol):
     """Records what the engine does; durations are in seconds."""
 
@@ -63,8 +78,8 @@ class Telemetry(Protocol):
         """Record that the worker finished the shard or put it back, ``seconds`` after the claim."""
         ...
 
-    def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
-        """Record the outcome of a call to a provider: `SUCCEEDED`, `ABANDONED` or the kind of its error."""
+    def call_ended(self, call: EndedCall) -> None:
+        """Record the outcome of a call to a provider."""
         ...
 
     def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:
@@ -116,7 +131,7 @@ class NoTelemetry:
     def shard_released(self, claim: Claim, *, seconds: float) -> None:
         """Do nothing."""
 
-    def call_ended(self, batch: Batch, account: str, request: RequestRow, outcome: str, seconds: float) -> None:
+    def call_ended(self, call: EndedCall) -> None:
         """Do nothing."""
 
     def call_retried(self, batch: Batch, account: str, request: RequestRow, reason: str) -> None:

@@ -7,11 +7,13 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from batchgate.engine.model.answer_facts import AnswerFacts
 from batchgate.engine.model.batch import Batch, Dialect
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.usage import Usage
 from batchgate.engine.ports.rows import RowFormat
+from batchgate.providers.dialects.answer_facts import answer_fields, stated_model, stated_reasons
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.gemini_usage import GeminiTokens
 from batchgate.providers.dialects.openai_rows import UNTRANSLATABLE, OpenAIError, OpenAIRows
@@ -144,6 +146,13 @@ class DialectLineTranslator:
             case "speech" | "elevenlabs" | "runway":
                 return None
         return None if usage == _NO_USAGE else usage
+
+    def facts(self, kind: RowKind, answer: bytes) -> AnswerFacts:
+        """Return what an answer says about itself."""
+        fields = answer_fields(answer)
+        return AnswerFacts(
+            model=stated_model(fields), finish_reasons=stated_reasons(kind, fields), usage=self.usage(kind, answer)
+        )
 
     def request_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:
         """Translate an input line to ``dialect``; a request without a model gets the default model of the batch.
