@@ -21,6 +21,7 @@ from batchgate.engine.dispatch.lane_choice import reason_to_call
 from batchgate.engine.dispatch.limits import CallOutcome, Limiter, Permit
 from batchgate.engine.dispatch.prepared_request import PreparedRequest, request_row
 from batchgate.engine.dispatch.refusal_log import RefusalLog
+from batchgate.engine.dispatch.request_reader import RequestReader
 from batchgate.engine.dispatch.result_builder import ResultBuilder
 from batchgate.engine.dispatch.retries import Retries
 from batchgate.engine.dispatch.router import Router
@@ -110,8 +111,8 @@ class Executor:
         self._clock = clock or SystemClock()
         self._refusal_log = RefusalLog()
         self._router = router
-        self._rows = rows
         self._translator = translator
+        self._requests = RequestReader(router, rows)
         self.results = ResultBuilder(rows, translator)
         self._rng = rng
         self._telemetry = telemetry
@@ -120,14 +121,10 @@ class Executor:
 
     def prepare(self, batch: Batch, seq: int, line: bytes) -> PreparedRequest | ResultLine:
         """Read and route the request of an input line; return an errored result if that is impossible."""
-        rows = self._rows[batch.dialect]
         try:
-            row = rows.read(line, batch.options.model)
-            if row.url is not None:
-                return PreparedRequest(seq, row, self._router.route_to(batch.provider, row.model))
-            return PreparedRequest(seq, row, self._router.route(batch.provider, row.model))
+            return self._requests.read(batch, seq, line)
         except Exception as error:  # noqa: BLE001 - after any error the request must have a result
-            return self.results.errored(batch, seq, rows.custom_id(line), error, called=None)
+            return self.results.errored(batch, seq, self._requests.custom_id(batch, line), error, called=None)
 
     def prepare_call(self, batch: Batch, seq: int, line: bytes) -> PreparedRequest | ResultLine:
         """Prepare the request of an input line for a call; it gets an errored result if its lane allows no call."""
@@ -175,6 +172,10 @@ class Executor:
             self.results.succeeded(batch, seq, row.custom_id, answer, called=called, prices=prices, native=False)
         )
 
+    def has_share(self, request: PreparedRequest) -> bool:
+        """Return whether this worker has a share of the limits of the request's account."""
+        return not self._router.limiter(request.route).without_share
+
     def expired_result(self, batch: Batch, request: PreparedRequest, refusal: Refusal) -> ResultLine | None:
         """Return the result of a request that expired after a refusal; None if its format has no room for that."""
         status = f" ({refusal.status})" if refusal.status else ""
@@ -191,9 +192,9 @@ class Executor:
         gate: BudgetGate | None,
         kept: _Kept,
     ) -> _RequestRun:
-        route, retries = request.route, Retries(self._rng)
-        call = Call(route.endpoint, request_row(batch, request))
-        return _RequestRun(batch, request.seq, call, route.limiter, on_sending, on_refused, retries, extras, gate, kept)
+        limiter, retries = self._router.limiter(request.route), Retries(self._rng)
+        call = Call(request.route.endpoint, request_row(batch, request))
+        return _RequestRun(batch, request.seq, call, limiter, on_sending, on_refused, retries, extras, gate, kept)
 
     async def _answer(self, run: _RequestRun) -> bytes:
         """Return the answer: of the task that runs for the request already, or of a new call."""

@@ -37,7 +37,6 @@ class Route(Struct, frozen=True, kw_only=True):
 
     endpoint: AccountEndpoint
     model: str
-    limiter: Limiter
 
     @property
     def called(self) -> CalledModel:
@@ -259,7 +258,7 @@ class Router:
         if endpoint is None:
             message = f"{self._no_account(account)}. Name one with the batch, or set default_provider"
             raise RequestError("not_found_error", message)
-        return Route(endpoint=endpoint, model=model, limiter=self._limiter(endpoint, model))
+        return Route(endpoint=endpoint, model=model)
 
     def unknown_prefix(self, default: str, prefix: str) -> str | None:
         """Explain why a prefix of a model is wrong; None if it names an account, or is part of the model's name."""
@@ -299,12 +298,13 @@ class Router:
         for endpoint in self._endpoints.values():
             await endpoint.refresh_key()
 
-    def _limiter(self, endpoint: AccountEndpoint, model: str) -> Limiter:
-        key = (endpoint.account.name, model)
+    def limiter(self, route: Route) -> Limiter:
+        """Return the limiter of the calls on a route, and keep it for the next ones."""
+        key = route.key
         limiter = self._limiters.get(key)
         if limiter is None:
             self._drop_unused()
-            limiter = Limiter(self._accounts[key[0]], model, endpoint.account.concurrency)
+            limiter = Limiter(self._accounts[key[0]], route.model, route.endpoint.account.concurrency)
             limiter.expedite(self._urgent)
             limiter.set_contenders(self._contenders)
             self._limiters[key] = limiter

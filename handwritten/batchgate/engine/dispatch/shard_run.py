@@ -231,7 +231,7 @@ class ShardRun:
             if isinstance(request, ResultLine):
                 self._remaining.remove(seq)
                 self._add_result(request)
-            elif request.route.limiter.without_share:
+            elif not self._executor.has_share(request):
                 continue
             elif admission.try_admit(key := admission.capacity_key(request.route.key, self.job.batch_key), len(line)):
                 self._remaining.remove(seq)
