@@ -8,18 +8,13 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from batchgate.engine.dispatch.admission import LimiterKey
-from batchgate.engine.dispatch.endpoint import lane_of
 from batchgate.engine.dispatch.executor import Executor
-from batchgate.engine.dispatch.lane_choice import reason_of_request, reason_of_route
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.clock import ExpiryClock
-from batchgate.engine.model.lane import LaneReason
 from batchgate.engine.model.native_job import NativeJob, unpack_set
 from batchgate.engine.model.shard import ResultLine
-from batchgate.engine.native.job_groups import JobGroups
-from batchgate.engine.native.lane_parts import LaneParts
+from batchgate.engine.native.lane_plan import LanePlan
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
@@ -75,57 +70,44 @@ class NativePlanner:
         if batch is None or batch.ended_at is not None or batch.status == "validating":
             return
         claims = await self._store.list_shards(batch)
-        groups, parts = JobGroups(batch), LaneParts()
+        plan = LanePlan(batch)
         if batch.status == "in_progress" and not self._clock.has_passed(batch.expires_at):
             async with aclosing(read_shards(self._blobs, claims)) as shards:
                 async for lines in shards:
-                    await self._group(batch, lines, groups, parts)
+                    await self._add(batch, lines, plan)
         # It takes 100 ms if they are many.
-        jobs, direct = await asyncio.to_thread(_jobs, groups, parts, claims, self._clock.now())
+        jobs, direct = await asyncio.to_thread(_jobs, plan, claims, self._clock.now())
         hit_failpoint("native_grouped")
-        queued = await shielded(self._store.save_plan(batch_key, jobs, direct, parts.listed()))
+        queued = await shielded(self._store.save_plan(batch_key, jobs, direct, plan.listed()))
         hit_failpoint("native_planned")
         self._telemetry.batch_planned(batch, jobs)
         self._queue.enqueue(queued)
         self._planned()
-        _log_lanes(batch, parts)
+        _log_lanes(batch, plan)
 
-    async def _group(
-        self, batch: Batch, lines: Sequence[tuple[int, bytes]], groups: JobGroups, parts: LaneParts
-    ) -> None:
-        """Add the native requests of one shard to the groups, and count the others."""
+    async def _add(self, batch: Batch, lines: Sequence[tuple[int, bytes]], plan: LanePlan) -> None:
+        """Add the requests of one shard."""
         read, now = 0, self._clock.now()
-        reasons: dict[LimiterKey, LaneReason | None] = {}
         for seq, line in lines:
             request = self._executor.prepare(batch, seq, line)
             if not isinstance(request, ResultLine):
-                key = request.route.key
-                if key not in reasons:
-                    reasons[key] = reason_of_route(batch, request.route, now=now)
-                reason = reasons[key] or reason_of_request(batch, request, len(line))
-                if reason is None:
-                    groups.add(request, len(line))
-                else:
-                    is_called = lane_of(batch.options, request.route.endpoint) != "native"
-                    parts.add(key, "direct" if is_called else "none", reason)
+                plan.add(request, len(line), now)
             read += len(line)
             if read >= BYTES_AT_ONCE:
                 read = 0
                 await asyncio.sleep(0)
 
 
-def _jobs(
-    groups: JobGroups, parts: LaneParts, claims: Sequence[Claim], now: int
-) -> tuple[Sequence[NativeJob], Sequence[int]]:
+def _jobs(plan: LanePlan, claims: Sequence[Claim], now: int) -> tuple[Sequence[NativeJob], Sequence[int]]:
     """Return the jobs, and the indexes of the shards with requests that are in none."""
-    jobs = tuple(groups.jobs(parts, now))
+    jobs = plan.jobs(now)
     native = {seq for job in jobs for seq in unpack_set(job.seqs)}
     return jobs, [claim.shard.index for claim in claims if not native.issuperset(claim.shard.seqs)]
 
 
-def _log_lanes(batch: Batch, parts: LaneParts) -> None:
+def _log_lanes(batch: Batch, plan: LanePlan) -> None:
     """Log which lanes the requests of a batch take, and why."""
-    for part in parts.listed():
+    for part in plan.listed():
         fields = {"action": "lane_chosen", "batch": batch.id, "account": part.account, "model": part.model}
         message = "%d requests take the lane %s: %s (%s)"
         logger.info(message, part.requests, part.lane, part.reason.text, part.reason.code, extra=fields)

@@ -54,9 +54,10 @@ class AccountPrices:
         hour = self._now() // HOUR
         if hour != self._hour or len(self._found) >= MAX_MODELS:
             self._hour, self._found = hour, {}
-        if model not in self._found:
-            self._found[model] = self._look_up(model)
-        return self._found[model]
+        found = self._found  # another thread may begin the next hour meanwhile
+        if model not in found:
+            found[model] = self._look_up(model)
+        return found[model]
 
     def native_is_cheaper(self, model: str) -> bool:
         """Return whether the batch API is cheaper: by its prices, or where they are not known by its factor."""
