@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from batchgate.api.create_body import MAX_PROBLEMS, MAX_REQUEST, MAX_REQUESTS, WINDOW
+from batchgate.api.create_body import MAX_REQUEST, MAX_REQUESTS, WINDOW
+from batchgate.api.create_faults import MAX_PROBLEMS
 from tests.support.error_responses import JSON, expect_anthropic_error, expect_create_error
 from tests.support.running_app import BATCHES, RunningApp, create_body
 

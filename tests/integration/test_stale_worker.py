@@ -12,7 +12,7 @@ from batchgate.account_settings import AccountSettings, PriceSettings
 from batchgate.accounts import endpoints
 from batchgate.api.anthropic.create_body import MessageBatchReader
 from batchgate.api.content_encoding import content_decoder
-from batchgate.app import ROWS, file_reader
+from batchgate.app import ROWS
 from batchgate.blobs import FolderBlobs
 from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.claim_policy import ClaimAllPolicy
@@ -26,6 +26,7 @@ from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.cluster import SingleProcess
 from batchgate.engine.support.steady_clock import SteadyClock
 from batchgate.engine.webhooks.webhook_ports import WebhookPorts
+from batchgate.providers.dialects.batch_file import file_reader
 from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.providers.transport.webhook_sender import HttpWebhookSender
 from batchgate.queue import MemoryQueue

@@ -27,6 +27,7 @@ from batchgate.api.body_errors import (
     refuse_malformed,
 )
 from batchgate.api.content_encoding import ContentDecoder, IdentityDecoder
+from batchgate.api.create_faults import RefusingFaults
 from batchgate.api.json_body import INVALID_UTF16
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, find_lone_surrogate
 from batchgate.engine.model.errors import RefusedError
@@ -36,8 +37,6 @@ WINDOW = 1024 * 1024
 MAX_BODY = 256 * 1024 * 1024
 MAX_REQUEST = 32 * 1024 * 1024
 MAX_REQUESTS = 100_000
-MAX_PROBLEMS = 50
-"""Invalid requests that one refusal names."""
 MAX_HEAD = 64 * 1024
 """Maximum bytes before the first request, after the last one, and in one request besides its own object."""
 MAX_WINDOW = MAX_REQUEST + MAX_HEAD
@@ -47,6 +46,13 @@ BLANK: Final = b" \t\r\n"
 
 _NEWLINES: Final = bytes.maketrans(b"\r\n", b"  ")
 _ANY: Final = msgspec.json.Decoder(msgspec.Raw)
+
+
+class _CustomIdOnly(msgspec.Struct, frozen=True):
+    custom_id: str
+
+
+_CUSTOM_ID: Final = msgspec.json.Decoder(_CustomIdOnly)
 
 
 class Request(Protocol):
@@ -101,10 +107,35 @@ class CreateFormat(Protocol[R]):
         ...
 
 
+class CreateFaults(Protocol):
+    """Gets the faults of requests, and decides what becomes of the create."""
+
+    @property
+    def drops_requests(self) -> bool:
+        """Whether the valid requests are of no use any more."""
+        ...
+
+    def accept(self, seq: int) -> None:
+        """Count a valid request."""
+        ...
+
+    def add(self, fault: BodyFault, seq: int, custom_id: str | None) -> None:
+        """Add the fault of a request; may raise `RefusedError`."""
+        ...
+
+    def finish(self) -> None:
+        """Raise `RefusedError` if the body is refused, which has been read to its end."""
+        ...
+
+    def refusal(self) -> RefusedError:
+        """Return the refusal of a body that cannot be read any further."""
+        ...
+
+
 class CreateReader(Generic[R]):
     """A `BodyReader` for a create in a `CreateFormat`: each input line is one request, its content untouched."""
 
-    def __init__(self, decoder: ContentDecoder, form: CreateFormat[R]) -> None:
+    def __init__(self, decoder: ContentDecoder, form: CreateFormat[R], faults: CreateFaults | None = None) -> None:
         self._decoder = decoder
         self._form = form
         self._text = Utf8Decoder()
@@ -116,7 +147,7 @@ class CreateReader(Generic[R]):
         self._consumed = 0
         self._seen: dict[str, int] = {}
         self._count = 0
-        self._faults: list[BodyFault] = []
+        self._faults = faults or RefusingFaults(has_codes=form.has_codes)
 
     @property
     def is_compressed(self) -> bool:
@@ -157,8 +188,7 @@ class CreateReader(Generic[R]):
             raise refuse_malformed("trailing comma in array", self._consumed + (end or 0))
         if not self._count:
             raise refuse("requests: there must be at least 1 request", param="requests")
-        if self._faults:
-            raise self._refusal()
+        self._faults.finish()
         return lines
 
     def _take(self, piece: bytes) -> bool:
@@ -248,8 +278,8 @@ class CreateReader(Generic[R]):
         except RecursionError as error:
             for request, _ in array_items(window):
                 self._read_one(request)
-            self._note(BodyFault("", "Invalid JSON: nested too deeply"), self._count)
-            raise self._refusal() from error
+            self._faults.add(BodyFault("", "Invalid JSON: nested too deeply"), self._count, None)
+            raise self._faults.refusal() from error
         except msgspec.DecodeError as error:
             self._check_truncated(error, window)
             return None
@@ -261,9 +291,9 @@ class CreateReader(Generic[R]):
             request.decode()
             return self._lines([decoded])
         except DECODING_ERRORS as error:
-            self._note(decoding_fault(error, self._form.model), self._count)
+            self._faults.add(decoding_fault(error, self._form.model), self._count, _custom_id(request))
             if not isinstance(error, msgspec.ValidationError):
-                raise self._refusal() from error  # the start of the next request is uncertain
+                raise self._faults.refusal() from error  # the start of the next request is uncertain
             self._count += 1
             return []
 
@@ -276,26 +306,16 @@ class CreateReader(Generic[R]):
             if isinstance(content, bytes) and len(content) > MAX_REQUEST:
                 raise _request_too_large(self._count)
             if first != self._count:
-                self._note(_duplicate(custom_id, first), self._count)
+                self._faults.add(_duplicate(custom_id, first), self._count, custom_id)
             elif isinstance(content, BodyFault):
-                self._note(content, self._count)
-            elif not self._faults:
+                self._faults.add(content, self._count, custom_id)
+            elif not self._faults.drops_requests:
+                self._faults.accept(self._count)
                 lines.append(line_of(custom_id, _in_one_line(content)))
             self._count += 1
         if self._count > MAX_REQUESTS:
             raise refuse(f"requests: there may be at most {MAX_REQUESTS} requests", param="requests")
         return lines
-
-    def _note(self, fault: BodyFault, seq: int) -> None:
-        self._faults.append(fault.with_prefix(f"requests.{seq}"))
-        if len(self._faults) == MAX_PROBLEMS:
-            raise self._refusal()
-
-    def _refusal(self) -> RefusedError:
-        more = " (more may follow: only the first are named)" if len(self._faults) == MAX_PROBLEMS else ""
-        first = self._faults[0]
-        code = first.code if self._form.has_codes else None
-        return refuse("; ".join(map(str, self._faults)) + more, param=first.path, code=code)
 
     def _check_truncated(self, error: msgspec.DecodeError, window: bytes) -> None:
         """Accept a window that ends inside a request or after the array; raises for any other fault."""
@@ -311,8 +331,8 @@ class CreateReader(Generic[R]):
         place, written = found
         seq = self._count + sum(behind <= place for _, behind in islice(array_items(window), MAX_REQUESTS))
         what = f"{written} is a lone surrogate, half of a character (byte {self._consumed + place} of the body)"
-        self._note(BodyFault("", f"Invalid JSON: {what}"), seq)
-        raise self._refusal()
+        self._faults.add(BodyFault("", f"Invalid JSON: {what}"), seq, None)
+        raise self._faults.refusal()
 
 
 def _last_between(window: bytearray, between: re.Pattern[bytes]) -> int | None:
@@ -324,6 +344,14 @@ def _last_between(window: bytearray, between: re.Pattern[bytes]) -> int | None:
         if found:
             return found[-1]
     return None
+
+
+def _custom_id(request: bytes) -> str | None:
+    """Return the custom_id of a request that is invalid in another field."""
+    try:
+        return _CUSTOM_ID.decode(request).custom_id
+    except DECODING_ERRORS:
+        return None
 
 
 def _duplicate(custom_id: str, first: int) -> BodyFault:

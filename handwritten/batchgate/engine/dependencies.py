@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from batchgate.engine.dispatch.claim_policy import ClaimPolicy
 from batchgate.engine.dispatch.router import Router
-from batchgate.engine.model.batch import BatchOptions, Dialect
+from batchgate.engine.model.batch import Dialect
 from batchgate.engine.ports.blobs import Blobs
-from batchgate.engine.ports.body_readers import BatchFileReader
+from batchgate.engine.ports.body_readers import OpenBatchFile
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.event_store import EventStore
 from batchgate.engine.ports.queue import Queue
@@ -42,7 +42,7 @@ class EngineDependencies(Struct, frozen=True, kw_only=True):
     router: Router
     rows: Mapping[Dialect, RowFormat]
     translator: LineTranslator
-    file_reader: Callable[[BatchOptions], BatchFileReader]
+    file_reader: OpenBatchFile
     clock: SteadyClock
     database_time: Callable[[], Awaitable[int]] | None = None
     """Reads the clock of the database, which all processes share; None if the database has no clock of its own."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batchgate.api.create_body import MAX_PROBLEMS
+from batchgate.api.create_faults import MAX_PROBLEMS
 from tests.integration.bad_unified_batches.expected_errors import (
     BODY,
     ENDPOINTS,

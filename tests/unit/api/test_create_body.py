@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from batchgate.api import create_body
 from batchgate.api.anthropic.create_body import MessageBatchReader
 from batchgate.api.content_encoding import IdentityDecoder
-from batchgate.api.create_body import MAX_PROBLEMS, MAX_REQUEST, MAX_REQUESTS
+from batchgate.api.create_body import MAX_REQUEST, MAX_REQUESTS
+from batchgate.api.create_faults import MAX_PROBLEMS
 from batchgate.engine.model.errors import RefusedError
 from batchgate_api.anthropic import CreateMessageBatch
 

@@ -15,14 +15,14 @@ import msgspec
 
 from batchgate.engine.intake.input_summary import new_input_hash
 from batchgate.engine.intake.input_writer import write_input
-from batchgate.engine.model.batch import Batch, BatchOptions, InputFault, ValidatedInput
+from batchgate.engine.model.batch import Batch, InputFault, ValidatedInput
 from batchgate.engine.model.clock import ExpiryClock
 from batchgate.engine.model.errors import ClockError, QuotaExceeded
 from batchgate.engine.model.file import File
 from batchgate.engine.model.ids import new_id
 from batchgate.engine.model.shard import Shard
 from batchgate.engine.ports.blobs import Blobs, BlobWriter
-from batchgate.engine.ports.body_readers import BatchFileReader
+from batchgate.engine.ports.body_readers import BatchFileReader, OpenBatchFile
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
@@ -56,7 +56,7 @@ class FileValidator:
         blobs: Blobs,
         orphan_blobs: OrphanBlobs,
         queue: Queue,
-        reader: Callable[[BatchOptions], BatchFileReader],
+        reader: OpenBatchFile,
         searchable_names: Callable[[Iterable[str]], tuple[str, ...]],
         unknown_prefix: Callable[[str, str], str | None],
         plan: Callable[[int], None],

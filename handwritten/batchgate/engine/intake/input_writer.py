@@ -27,7 +27,7 @@ async def write_input(
     checksums = ShardChecksums(cutter, summary)
     hashing = HashingWriter(writer, checksums)
     try:
-        async for data in _large_pieces(body):
+        async for data in large_pieces(body):
             pieces = _cut(reader.feed(data), cutter)
             if not reader.is_compressed:  # all pieces together are no larger than the data
                 pieces = iter(await all_pieces(pieces, in_thread=len(data) >= THREAD_THRESHOLD))
@@ -53,7 +53,7 @@ def _cut(groups: Iterator[list[bytes]], cutter: ShardCutter) -> Iterator[bytes]:
         yield b"".join(lines)
 
 
-async def _large_pieces(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def large_pieces(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Join the pieces of a body into larger ones, which need fewer switches of threads."""
     pieces: list[bytes] = []
     size = 0

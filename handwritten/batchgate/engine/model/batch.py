@@ -58,6 +58,8 @@ class InputFault(Struct, frozen=True, kw_only=True):
     """The wrong field, if the fault is in one field."""
     line: int | None = None
     """The line number, from 1; None for the file as a whole."""
+    custom_id: str | None = None
+    """The custom_id of the line, if it has one, shortened."""
 
 
 class BatchOptions(Struct, frozen=True, kw_only=True):

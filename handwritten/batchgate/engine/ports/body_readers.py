@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from batchgate.engine.model.batch import InputFault
+from batchgate.engine.model.batch import BatchOptions, InputFault
 from batchgate.engine.model.file import Upload
+from batchgate.engine.model.request_fault import FaultList
 
 
 class BodyReader(Protocol):
@@ -30,7 +31,12 @@ class BodyReader(Protocol):
 
 
 class BatchFileReader(BodyReader, Protocol):
-    """A `BodyReader` for an input file: it collects the faults; after the first fault it yields no more lines."""
+    """A `BodyReader` for an input file: it collects the faults."""
+
+    @property
+    def places(self) -> Sequence[int]:
+        """The numbers of the lines that it has yielded, from 1."""
+        ...
 
     @property
     def faults(self) -> Sequence[InputFault]:
@@ -49,6 +55,28 @@ class BatchFileReader(BodyReader, Protocol):
 
     def common_model(self, default: str | None) -> str | None:
         """Return the model of all requests; None if they differ. ``default`` is the model of those that name none."""
+        ...
+
+
+class OpenBatchFile(Protocol):
+    """Opens the reader for the input file of a batch with these options."""
+
+    def __call__(self, options: BatchOptions, *, keeps_valid_lines: bool = False) -> BatchFileReader:
+        """Return the reader; after the first fault it yields no more lines, unless it ``keeps_valid_lines``."""
+        ...
+
+
+class ReadRequests(Protocol):
+    """Which requests a `BodyReader` has yielded that does not stop at faults, and what is wrong with the others."""
+
+    @property
+    def places(self) -> Sequence[int]:
+        """The indexes or line numbers of the requests that were yielded."""
+        ...
+
+    @property
+    def found(self) -> FaultList:
+        """The faults of the others, and those of the file as a whole."""
         ...
 
 

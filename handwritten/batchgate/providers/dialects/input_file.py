@@ -22,14 +22,13 @@ from batchgate.engine.model.decoding_errors import (
     DecodingError,
     DocumentFault,
     describe_decoding_error,
-    find_lone_surrogate,
-    is_utf8_error,
 )
 from batchgate.engine.model.errors import RequestError
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.text_encoding import Utf8Decoder
 from batchgate.providers.dialects.checked_body import CONTENT_FIELDS, CheckedBody
 from batchgate.providers.dialects.endpoint_urls import EndpointUrl
+from batchgate.providers.dialects.input_file_faults import InputFileFaults, json_fault, shortened
 from batchgate.providers.dialects.own_models import own_model
 from batchgate.providers.dialects.rules import NO_STREAM
 
@@ -40,14 +39,9 @@ MAX_PREFIXES: Final = 1_000
 """Maximum number of model prefixes that are kept; a gateway has fewer accounts."""
 READ_BYTES: Final = 1024 * 1024
 """Number of bytes that are split into lines at once."""
-MAX_MESSAGE_CHARACTERS: Final = 256 * 1024
-"""Total characters of detailed fault messages; later faults get a short one, as each request may have a fault."""
-SHORT_FAULT: Final = "This line is invalid too; details are given only for earlier lines."
 NOT_JSON: Final = "This line is not parseable as valid JSON."
 INVALID_UTF16: Final = "The file begins with a byte order mark of UTF-16, but is not valid UTF-16; it should be UTF-8."
 
-_MAX_QUOTED: Final = 200
-"""Maximum number of characters that a message quotes from the file."""
 _MAX_STORED_ID: Final = 64
 """Maximum characters of a custom_id that is stored itself; a longer one is stored as a hash."""
 _BLANK: Final = b" \t\r\n"
@@ -89,17 +83,25 @@ class InputFileReader:
     """A `FileReader` for requests of one kind other than Messages.
 
     It yields lines that `OpenAIRows.read` accepts: compact, with an unchanged body. After the first fault it yields no
-    more lines, but still collects faults. It keeps only the incomplete line and the custom_ids in memory.
+    more lines, unless it ``keeps_valid_lines``, but still collects faults. It keeps only the incomplete line, the
+    custom_ids and the line numbers in memory.
     """
 
     def __init__(
-        self, kind: RowKind, *, endpoint: BatchEndpoint | None = None, has_default_model: bool = False
+        self,
+        kind: RowKind,
+        *,
+        endpoint: BatchEndpoint | None = None,
+        has_default_model: bool = False,
+        keeps_valid_lines: bool = False,
     ) -> None:
         self._url = EndpointUrl(endpoint or ENDPOINTS[kind])
         self._content = CONTENT_FIELDS[kind]
         self._after_id = _after_id(self._url.endpoint)
         self._canonical_after_id = b'"%s{' % self._after_id
         self._has_default_model = has_default_model
+        self._keeps_valid_lines = keeps_valid_lines
+        self._places: list[int] = []
         self._text = Utf8Decoder()
         self._is_undecodable = False
         self._pending: list[bytes] = []
@@ -109,8 +111,9 @@ class InputFileReader:
         self._requests = 0
         self._over_limit = False
         self._first_lines: dict[str | bytes, int] = {}
-        self._faults: list[InputFault] = []
-        self._message_characters = 0
+        self._faults = InputFileFaults()
+        self._custom_id: str | None = None
+        """The custom_id of the present line, if it has one."""
         self._prefixes: dict[str, int] = {}
         self._model: str | None = None
         self._models_differ = False
@@ -124,7 +127,12 @@ class InputFileReader:
     @property
     def faults(self) -> Sequence[InputFault]:
         """The faults so far, in the order of the lines and at most one for each line, with OpenAI's codes."""
-        return self._faults
+        return self._faults.found
+
+    @property
+    def places(self) -> Sequence[int]:
+        """The numbers of the lines that were yielded."""
+        return self._places
 
     @property
     def over_limit(self) -> bool:
@@ -155,7 +163,7 @@ class InputFileReader:
         self._keep_partial_line(self._decode(self._text.finish))
         lines = self._complete_lines(b"\n") if self._pending_bytes else []
         if not self._requests and not self._is_undecodable:
-            self._add_file_fault("empty_file", "The file has no requests; it should have at least one line.")
+            self._faults.add_to_file("empty_file", "The file has no requests; it should have at least one line.")
         return lines
 
     def _decode(self, decode: Callable[..., bytes], *data: bytes) -> bytes:
@@ -167,7 +175,7 @@ class InputFileReader:
         except UnicodeDecodeError:
             self._is_undecodable = True
             self._pending, self._pending_bytes = [], 0
-            self._add_file_fault("invalid_json_line", INVALID_UTF16)
+            self._faults.add_to_file("invalid_json_line", INVALID_UTF16)
             return b""
 
     def _complete_lines(self, piece: bytes) -> list[bytes]:
@@ -201,6 +209,7 @@ class InputFileReader:
     def _check_line(self, line: bytes | None) -> bytes | None:
         """Check the next line; return the line to yield, or None. ``line`` is None if it was too long to keep."""
         self._line_number += 1
+        self._custom_id = None
         if self._over_limit:
             return None
         if line is not None and _is_blank(line):
@@ -208,17 +217,27 @@ class InputFileReader:
         self._requests += 1
         if self._requests > MAX_REQUESTS:
             self._over_limit = True
-            self._add_file_fault(
+            self._faults.add_to_file(
                 "too_many_tasks", f"The file has more than {MAX_REQUESTS} requests; split it into several."
             )
             return None
         if line is None or len(line) > MAX_LINE_BYTES:
             self._add_line_fault("request_too_large", f"This line has more than {MAX_LINE_BYTES} bytes.")
             return None
+        faults = len(self.faults)
+        checked = self._checked(line)
+        if len(self.faults) > faults or (faults and not self._keeps_valid_lines):
+            return None
+        self._places.append(self._line_number)
+        return checked
+
+    def _checked(self, line: bytes) -> bytes | None:
+        """Return a line as it is yielded; whether it has a fault is seen by the faults."""
         canonical_id = self._canonical_custom_id(line)
         if canonical_id is None:
             return self._rewritten(line)
-        return line if self._is_new(canonical_id) and not self._faults else None
+        self._is_new(canonical_id)
+        return line
 
     def _canonical_custom_id(self, line: bytes) -> str | None:
         """Return the custom_id of a valid line that can stay unchanged; None for any other line.
@@ -248,9 +267,9 @@ class InputFileReader:
             return None
         body, other_model = self._url.body_with_model(found.url, bytes(found.body))
         if other_model is not None:
-            message = f"The model should be that of the url, not {_shorten(other_model)!r}."
+            message = f"The model should be that of the url, not {shortened(other_model)!r}."
             self._add_line_fault("mismatched_model", message, "body.model")
-        if not self._is_valid_body(body, found.url) or self._faults:
+        if not self._is_valid_body(body, found.url):
             return None
         if b"\r" in body:  # white space in JSON, but a line end for other readers
             body = body.replace(b"\r", b" ")
@@ -266,10 +285,10 @@ class InputFileReader:
         except DECODING_ERRORS as no_json:
             error = no_json
         if not isinstance(error, msgspec.ValidationError):
-            self._add_line_fault("invalid_json_line", f"{NOT_JSON} {_json_fault(line, error)}.")
+            self._add_line_fault("invalid_json_line", f"{NOT_JSON} {json_fault(line, error)}.")
             return
         try:
-            custom_id = _CUSTOM_ID_ONLY.decode(line).custom_id
+            custom_id = self._custom_id = _CUSTOM_ID_ONLY.decode(line).custom_id
         except msgspec.ValidationError:
             pass
         else:
@@ -277,6 +296,7 @@ class InputFileReader:
         self._add_problem(describe_decoding_error(error))
 
     def _is_new(self, custom_id: str) -> bool:
+        self._custom_id = custom_id
         if not custom_id:
             self._add_line_fault(
                 "invalid_request", "The custom_id is empty; each request needs a unique one.", "custom_id"
@@ -284,17 +304,17 @@ class InputFileReader:
             return False
         first = self._first_lines.setdefault(_id_key(custom_id), self._line_number)
         if first != self._line_number:
-            message = f"The custom_id {_shorten(custom_id)!r} is already used in line {first}; each must be unique."
+            message = f"The custom_id {shortened(custom_id)!r} is already used in line {first}; each must be unique."
             self._add_line_fault("duplicate_custom_id", message, "custom_id")
         return first == self._line_number
 
     def _matches_endpoint(self, line: _Line) -> bool:
         if line.method != "POST":
             self._add_line_fault(
-                "invalid_request", f"The method should be POST, not {_shorten(line.method)!r}.", "method"
+                "invalid_request", f"The method should be POST, not {shortened(line.method)!r}.", "method"
             )
         elif not self._url.matches(line.url):
-            message = f"The url should be {self._url.endpoint}, the endpoint of the batch, not {_shorten(line.url)!r}."
+            message = f"The url should be {self._url.endpoint}, the endpoint of the batch, not {shortened(line.url)!r}."
             self._add_line_fault("invalid_url", message, "url")
         else:
             return True
@@ -337,7 +357,7 @@ class InputFileReader:
         try:
             model = own_model(url, body)
         except RequestError as error:
-            self._add_line_fault("invalid_request", f"{_shorten(error.message)}.", "body")
+            self._add_line_fault("invalid_request", f"{shortened(error.message)}.", "body")
             return False
         self._models_differ = self._models_differ or self._model not in {None, model}
         self._model = self._model or model
@@ -354,36 +374,19 @@ class InputFileReader:
         return False
 
     def _add_problem(self, problem: DocumentFault) -> None:
-        path = _shorten(problem.path)
+        path = shortened(problem.path)
         if problem.message == FIELD_REQUIRED:
             self._add_line_fault("missing_required_parameter", f"Missing required parameter: {path!r}.", path)
         else:
-            self._add_line_fault("invalid_request", f"{_shorten(str(problem))}.", path or None)
+            self._add_line_fault("invalid_request", f"{shortened(str(problem))}.", path or None)
 
     def _add_line_fault(self, code: str, message: str, param: str | None = None) -> None:
-        """Add a fault of the current line, without details once `MAX_MESSAGE_CHARACTERS` are used up."""
-        self._message_characters += len(message)
-        if self._message_characters > MAX_MESSAGE_CHARACTERS:
-            message, param = SHORT_FAULT, None
-        self._faults.append(InputFault(code=code, message=message, param=param, line=self._line_number))
-
-    def _add_file_fault(self, code: str, message: str) -> None:
-        """Add a fault of the file as a whole."""
-        self._faults.append(InputFault(code=code, message=message))
+        self._faults.add_to_line(self._line_number, self._custom_id, code, message, param)
 
 
 def _after_id(url: str) -> bytes:
     """Return what follows the custom_id in a line, up to the body."""
     return b',"method":"POST","url":%s,"body":' % _ENCODER.encode(url)
-
-
-def _json_fault(line: bytes, error: DecodingError) -> str:
-    if is_utf8_error(error):
-        return "It is not UTF-8"
-    if surrogate := find_lone_surrogate(line):
-        return f"{surrogate[1]} is a lone surrogate, half of a character (byte {surrogate[0]})"
-    reason = describe_decoding_error(error).message.removeprefix("Invalid JSON: ")
-    return _shorten(f"{reason[0].upper()}{reason[1:]}")
 
 
 def _is_blank(text: bytes) -> bool:
@@ -393,7 +396,3 @@ def _is_blank(text: bytes) -> bool:
 def _id_key(custom_id: str) -> str | bytes:
     """Return a key of bounded size for a custom_id: itself or its hash."""
     return custom_id if len(custom_id) <= _MAX_STORED_ID else blake2b(custom_id.encode(), digest_size=16).digest()
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 1]}…"
