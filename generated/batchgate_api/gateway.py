@@ -56,6 +56,106 @@ class BatchErrors(OpenStruct, frozen=True, kw_only=True):
     data: Raw
 
 
+class BatchEstimate(OpenStruct, frozen=True, kw_only=True):
+    """What a batch would need, and what is wrong with it."""
+
+    requests: Annotated[int, Meta(description="The number of requests, also of those with errors.")]
+    """The number of requests, also of those with errors."""
+
+    error_count: Annotated[
+        int,
+        Meta(
+            description="The number of errors. A create refuses a batch in which requests have errors, or they end with these."
+        ),
+    ]
+    """The number of errors. A create refuses a batch in which requests have errors, or they end with these."""
+
+    errors: Annotated[
+        list[RequestFault],
+        Meta(
+            description="The first 100 errors, in the order of the requests; those of a file as a whole come first."
+        ),
+    ]
+    """The first 100 errors, in the order of the requests; those of a file as a whole come first."""
+
+    input_tokens: Annotated[
+        int,
+        Meta(
+            description="An estimate of the input tokens, of the requests without errors. It counts the bytes of what the model reads, by script. Its error was measured on batches of short, of long and of tool-using requests: it is below 25%. An image, a document or a sound counts as 1,000 tokens, whatever its size."
+        ),
+    ]
+    """An estimate of the input tokens, of the requests without errors. It counts the bytes of what the model reads, by script. Its error was measured on batches of short, of long and of tool-using requests: it is below 25%. An image, a document or a sound counts as 1,000 tokens, whatever its size."""
+
+    max_output_tokens: (
+        Annotated[
+            int,
+            Meta(
+                description="The most tokens that all responses may have, as the requests say (`max_tokens`); null if some do not."
+            ),
+        ]
+        | None
+    )
+    """The most tokens that all responses may have, as the requests say (`max_tokens`); null if some do not."""
+
+    direct: LaneEstimate
+    native: (
+        Annotated[
+            LaneEstimate,
+            Meta(
+                description="The cost if all requests that can travel in jobs of a provider's batch API do, and the others are called; null if none can."
+            ),
+        ]
+        | None
+    )
+    """The cost if all requests that can travel in jobs of a provider's batch API do, and the others are called; null if none can."""
+
+    models: Annotated[
+        list[ModelEstimate],
+        Meta(
+            description="The accounts and models that the requests go to: the 50 with the most requests, and the sum of any others."
+        ),
+    ]
+    """The accounts and models that the requests go to: the 50 with the most requests, and the sum of any others."""
+
+    lanes: Annotated[
+        list[LanePart],
+        Meta(
+            description="Which lane the requests would take, and why, as the progress of a batch shows it."
+        ),
+    ]
+    """Which lane the requests would take, and why, as the progress of a batch shows it."""
+
+    not_native: Annotated[
+        list[LanePart],
+        Meta(
+            description="Which requests no job would take, even in the lane `native`, and why; likewise."
+        ),
+    ]
+    """Which requests no job would take, even in the lane `native`, and why; likewise."""
+
+    direct_seconds: (
+        Annotated[
+            float,
+            Meta(
+                description="The time in which direct calls would answer all requests if no other batch ran, by the present limits and the average duration of calls to the accounts. Null if this process has made no calls to one of them."
+            ),
+        ]
+        | None
+    )
+    """The time in which direct calls would answer all requests if no other batch ran, by the present limits and the average duration of calls to the accounts. Null if this process has made no calls to one of them."""
+
+    native_seconds: (
+        Annotated[
+            float,
+            Meta(
+                description="The time in which the providers promise to end their jobs; null if no request can travel in one."
+            ),
+        ]
+        | None
+    )
+    """The time in which the providers promise to end their jobs; null if no request can travel in one."""
+
+
 class BatchEventAction(OpenStruct, frozen=True, kw_only=True):
     """One action on a batch, as an event."""
 
@@ -1264,6 +1364,32 @@ LaneCode: TypeAlias = Annotated[
 ]
 
 
+class LaneEstimate(OpenStruct, frozen=True, kw_only=True):
+    """What requests would cost in a lane, in US dollars."""
+
+    input_usd: Annotated[float, Meta(description="The cost of the input alone.")]
+    """The cost of the input alone."""
+
+    max_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="The cost with responses as long as the requests allow; null if some set no maximum."
+            ),
+        ]
+        | None
+    )
+    """The cost with responses as long as the requests allow; null if some set no maximum."""
+
+    unpriced: Annotated[
+        int,
+        Meta(
+            description="Requests that are not counted, because no price is known for their model."
+        ),
+    ]
+    """Requests that are not counted, because no price is known for their model."""
+
+
 class LanePart(OpenStruct, frozen=True, kw_only=True):
     """Requests of a batch for one model that took the same lane for the same reason."""
 
@@ -1332,6 +1458,48 @@ class ModelConcurrency(OpenStruct, frozen=True, kw_only=True):
         | None
     )
     """Why not more are in flight; null if only the maximum bounds them."""
+
+
+class ModelEstimate(OpenStruct, frozen=True, kw_only=True):
+    """The requests for one model of one account."""
+
+    account: (
+        Annotated[
+            str, Meta(description="The account; null for a sum of several accounts or models.")
+        ]
+        | None
+    )
+    """The account; null for a sum of several accounts or models."""
+
+    model: Annotated[str, Meta(description="The model; null for a sum of several models.")] | None
+    """The model; null for a sum of several models."""
+
+    requests: Annotated[int, Meta(description="The number of requests without errors.")]
+    """The number of requests without errors."""
+
+    input_tokens: Annotated[int, Meta(description="An estimate of their input tokens.")]
+    """An estimate of their input tokens."""
+
+    max_output_tokens: (
+        Annotated[
+            int,
+            Meta(
+                description="The most tokens that all responses may have; null if some requests set no maximum."
+            ),
+        ]
+        | None
+    )
+    """The most tokens that all responses may have; null if some requests set no maximum."""
+
+    direct: LaneEstimate
+    native: (
+        Annotated[
+            LaneEstimate,
+            Meta(description="The cost if those that can travel in jobs do; null if none can."),
+        ]
+        | None
+    )
+    """The cost if those that can travel in jobs do; null if none can."""
 
 
 class MoveDeadline(ClosedStruct, frozen=True, kw_only=True):
@@ -1588,6 +1756,47 @@ class Quotas(OpenStruct, frozen=True, kw_only=True):
         | None
     )
     """The cost of responses in a calendar month (UTC), in US dollars."""
+
+
+class RequestFault(OpenStruct, frozen=True, kw_only=True):
+    """Why one request cannot be sent."""
+
+    index: (
+        Annotated[
+            int,
+            Meta(description="The index of the request in `requests`, from 0; null for a file."),
+        ]
+        | None
+    )
+    """The index of the request in `requests`, from 0; null for a file."""
+
+    line: (
+        Annotated[
+            int,
+            Meta(
+                description="The line of the request in the file, from 1; null for `requests` and for the file as a whole."
+            ),
+        ]
+        | None
+    )
+    """The line of the request in the file, from 1; null for `requests` and for the file as a whole."""
+
+    custom_id: (
+        Annotated[
+            str, Meta(description="The `custom_id`; null if the request has none that can be read.")
+        ]
+        | None
+    )
+    """The `custom_id`; null if the request has none that can be read."""
+
+    param: Annotated[str, Meta(description="The wrong field, if it is one.")] | None
+    """The wrong field, if it is one."""
+
+    code: Annotated[str, Meta(description="The kind of the error, such as `duplicate_custom_id`.")]
+    """The kind of the error, such as `duplicate_custom_id`."""
+
+    message: Annotated[str, Meta(description="What is wrong.")]
+    """What is wrong."""
 
 
 class RetryBatch(ClosedStruct, frozen=True, kw_only=True):

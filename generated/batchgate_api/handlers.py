@@ -247,6 +247,25 @@ class BatchProgressHandlers(Protocol):
         ...
 
 
+class BatchEstimatesHandlers(Protocol):
+    """Batch Estimates: handlers of 1 operations."""
+
+    async def validate_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.ValidateBatchParameters,
+    ) -> gateway.BatchEstimate:
+        """Check the requests of a batch and estimate its tokens, cost and duration, without creating it.
+
+        The body and the parameters are those of `createUnifiedBatch`. Nothing is stored, and
+        nothing is sent to a provider. Every request is read, and encoded for its provider, so
+        the errors are those that a create refuses, and those with which requests would end
+        before a call. A body that is no JSON is refused. Quotas are not checked. Each API key
+        may have a few validations open, as it may have uploads.
+        """
+        ...
+
+
 class BatchControlHandlers(Protocol):
     """Batch Control: handlers of 6 operations."""
 
@@ -861,6 +880,7 @@ class Handlers(
     AnthropicFilesHandlers,
     GatewayHandlers,
     BatchProgressHandlers,
+    BatchEstimatesHandlers,
     BatchControlHandlers,
     BatchRetriesHandlers,
     WorkspacesHandlers,

@@ -1837,3 +1837,26 @@ class UploadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
     """Same as `provider`."""
+
+
+class ValidateBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of validateBatch."""
+
+    provider: (
+        Annotated[
+            str,
+            Meta(
+                description="The account that runs the requests, or its provider (default the gateway's default account). An account/model prefix in a request takes precedence.",
+                max_length=64,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The account that runs the requests, or its provider (default the gateway's default account). An account/model prefix in a request takes precedence."""
+
+    x_model_provider: (
+        Annotated[str, Meta(description="Same as `provider`.", max_length=64, min_length=1)]
+        | UnsetType
+    ) = field(name="x-model-provider", default=UNSET)
+    """Same as `provider`."""

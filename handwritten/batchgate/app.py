@@ -24,6 +24,7 @@ from batchgate.api.context import (
     BATCHES,
     CONTENTS,
     DOWNLOADS,
+    ESTIMATES,
     EVENT_STREAMS,
     FILES,
     FORECASTS,
@@ -41,6 +42,7 @@ from batchgate.api.context import (
 )
 from batchgate.api.errors import add_request_id
 from batchgate.api.gateway.control import BatchControlHandler
+from batchgate.api.gateway.estimates import BatchEstimatesHandler
 from batchgate.api.gateway.events import EVENT_FEEDS, EventFeeds, end_event_streams
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.health_view import health_view
@@ -64,7 +66,7 @@ from batchgate.blobs import open_blobs
 from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.engine import Engine
-from batchgate.engine.model.batch import BatchOptions, Dialect
+from batchgate.engine.model.batch import Dialect
 from batchgate.engine.model.clock import SystemClock, TimeSource
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.rows import RowFormat
@@ -77,7 +79,7 @@ from batchgate.installation import Installation, Role, installation
 from batchgate.master_key import cipher
 from batchgate.providers.batches.http_exchange import HttpExchange
 from batchgate.providers.dialects.anthropic_rows import AnthropicRows
-from batchgate.providers.dialects.input_file import InputFileReader
+from batchgate.providers.dialects.batch_file import file_reader
 from batchgate.providers.dialects.line_translator import DialectLineTranslator
 from batchgate.providers.dialects.openai_rows import OpenAIRows
 from batchgate.providers.registry.native_lanes import provider_batches
@@ -94,6 +96,7 @@ from batchgate_api.handlers import (
     APIKeysHandlers,
     BatchControlHandlers,
     BatchesHandlers,
+    BatchEstimatesHandlers,
     BatchProgressHandlers,
     BatchRetriesHandlers,
     FilesHandlers,
@@ -248,6 +251,7 @@ def _handlers(
     BatchProgressHandlers,
     BatchControlHandlers,
     BatchRetriesHandlers,
+    BatchEstimatesHandlers,
     WorkspacesHandlers,
     APIKeysHandlers,
     AnthropicFilesHandlers,
@@ -264,6 +268,7 @@ def _handlers(
         BatchProgressHandler(blobs),
         BatchControlHandler(),
         BatchRetriesHandler(names),
+        BatchEstimatesHandler(names),
         WorkspacesHandler(),
         APIKeysHandler(),
         AnthropicFilesHandler(blobs, names),
@@ -359,6 +364,7 @@ def _engine(
         app[STEERING] = engine.steering
         app[FORECASTS] = engine.forecasts
         app[USAGE] = engine.usage
+        app[ESTIMATES] = engine.estimates
         app[RETRIES] = engine.retries
         app[SUMMARIES] = BatchSummaries(engine.batches, engine.forecasts, engine.pause)
         app[WAIT] = engine.wait
@@ -372,11 +378,6 @@ def _engine(
             yield
 
     return run
-
-
-def file_reader(options: BatchOptions) -> InputFileReader:
-    """Return the reader for the input file of a batch."""
-    return InputFileReader(options.kind, endpoint=options.endpoint, has_default_model=options.model is not None)
 
 
 def _view(settings: Settings) -> MessageBatchView:

@@ -97,7 +97,7 @@ def use_one_provider(case: AnyCase) -> None:
             case.body = body | {name: first}
         else:
             place[name] = first
-    if not named and case.path.startswith("/v1/") and "/messages/" not in case.path:
+    if not named and case.path.startswith(("/v1/", "/api/batches/validate")) and "/messages/" not in case.path:
         case.query["provider"] = first
 
 
@@ -105,7 +105,7 @@ def use_requests_or_file(case: AnyCase) -> None:
     """Create a batch from a file or from requests: the schema would have to be a union of two models."""
     body: Any = case.body
     operation = case.operation.definition.raw.get("operationId")
-    if operation not in {"createUnifiedBatch", "createBatch"} or not isinstance(body, dict):
+    if operation not in {"createUnifiedBatch", "createBatch", "validateBatch"} or not isinstance(body, dict):
         return
     if operation == "createBatch" and "requests" not in body and _batch_file_ids:
         body = {"input_file_id": _batch_file_ids[-1]} | body

@@ -27,6 +27,7 @@ TOO_LONG_ID = "x" * 129
 CREATE = "createMessageBatch"
 CREATE_OF_FILE = "createBatch"
 CREATE_UNIFIED = "createUnifiedBatch"
+VALIDATE = "validateBatch"
 OF_RUNNING_BATCHES = ("cancelBatch", "pauseBatch", "moveBatchDeadline", "changeBatchBudget", "setBatchPriority")
 MOVE_DEADLINE = "moveBatchDeadline"
 STREAM_EVENTS = "streamEvents"
@@ -91,7 +92,7 @@ def is_upload(operation: Operation) -> bool:
 
 async def call_operation(app: RunningApp, operation: Operation, id_: str = "msgbatch_01nobody", **options: Any) -> int:
     """Call an operation; by default a create or an upload is sent with a valid body and a provider."""
-    if operation.id in (CREATE, CREATE_UNIFIED) and not options.keys() & {"data", "json"}:
+    if operation.id in (CREATE, CREATE_UNIFIED, VALIDATE) and not options.keys() & {"data", "json"}:
         options["json"] = create_body("a")
     if operation.id == CREATE_OF_FILE and not options.keys() & {"data", "json"}:
         options["json"] = openai_batches.create_body("file-nobody")
@@ -153,7 +154,7 @@ async def call_for_an_ended_batch(app: RunningApp, operation: Operation, **optio
 async def invalid_call(app: RunningApp, operation: Operation) -> int:
     if operation.id in {*FIXED_BODIES, MOVE_DEADLINE}:
         return await call_operation(app, operation, json={"nothing": 1})
-    if operation.id in (CREATE, CREATE_OF_FILE, CREATE_UNIFIED):
+    if operation.id in (CREATE, CREATE_OF_FILE, CREATE_UNIFIED, VALIDATE):
         return await call_operation(app, operation, json={})
     if is_upload(operation):
         return await call_operation(app, operation, data=form())
@@ -251,7 +252,8 @@ async def call_with_a_broken_database(app: RunningApp, operation: Operation) -> 
     for table in ("batches", "files", "workspaces", "api_keys", "secrets", "webhooks"):
         connection.execute(f"ALTER TABLE {table} RENAME TO no_{table}")
     connection.close()
-    return await call_operation(app, operation)
+    options: dict[str, Any] = {"json": {"input_file_id": "file-any"}} if operation.id == VALIDATE else {}
+    return await call_operation(app, operation, **options)
 
 
 CALL_FOR_STATUS: dict[int, Callable[[RunningApp, Operation], Awaitable[int]]] = {

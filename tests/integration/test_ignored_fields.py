@@ -100,7 +100,7 @@ async def test_name_and_media_type_of_an_upload_may_be_fields_of_the_form(gatewa
     assert (shown["filename"], shown["mime_type"]) == ("b.txt", "text/markdown")
 
 
-def test_both_surfaces_ignore_the_same_fields() -> None:
-    assert IGNORED["createBatch"] == IGNORED["createUnifiedBatch"]
+def test_all_surfaces_ignore_the_same_fields() -> None:
+    assert IGNORED["createBatch"] == IGNORED["createUnifiedBatch"] == IGNORED["validateBatch"]
     assert IGNORED["createFile"] == IGNORED["uploadUnifiedFile"]
-    assert IGNORED.keys() == {"createBatch", "createUnifiedBatch", "createFile", "uploadUnifiedFile"}
+    assert IGNORED.keys() == {"createBatch", "createUnifiedBatch", "validateBatch", "createFile", "uploadUnifiedFile"}

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from batchgate.api.http_limits import HttpLimits
 from batchgate.api.key_slots import KeySlots
+from batchgate.engine.lifecycle.batch_estimates import BatchEstimates
 from batchgate.engine.lifecycle.batch_retry import BatchRetry
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.files import Files
@@ -34,6 +35,7 @@ RETRIES = web.AppKey("retries", BatchRetry)
 STEERING = web.AppKey("steering", BatchSteering)
 WAIT: web.AppKey[Callable[[Batch], BatchWait]] = web.AppKey("wait")
 """Returns why the requests of a batch wait."""
+ESTIMATES = web.AppKey("estimates", BatchEstimates)
 FORECASTS = web.AppKey("forecasts", Forecasts)
 FILES = web.AppKey("files", Files)
 WEBHOOKS = web.AppKey("webhooks", Webhooks)

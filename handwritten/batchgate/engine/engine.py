@@ -13,7 +13,10 @@ from msgspec import structs
 from batchgate.engine.background_services import BackgroundServices
 from batchgate.engine.cluster.membership import ClusterMember
 from batchgate.engine.dependencies import EngineDependencies
+from batchgate.engine.dispatch.direct_rate import DirectRate
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
+from batchgate.engine.dispatch.request_reader import RequestReader
+from batchgate.engine.lifecycle.batch_estimates import BatchEstimates
 from batchgate.engine.lifecycle.batch_looks import BatchLooks
 from batchgate.engine.lifecycle.batch_retry import BatchRetry
 from batchgate.engine.lifecycle.batches import Batches
@@ -84,6 +87,7 @@ class Engine:
             clock=needs.clock,
             signals=signals,
         )
+        self.estimates = self._estimates(needs)
         self.looks = BatchLooks(needs.store, needs.steering, needs.events, needs.clock)
         self.usage = UsageReports(needs.usage, needs.clock)
         self.forecasts = Forecasts(needs.clock, needs.router)
@@ -239,6 +243,19 @@ class Engine:
             account_without_price=needs.router.account_without_price,
             fail_fast=needs.fail_fast,
             telemetry=needs.telemetry,
+        )
+
+    def _estimates(self, needs: EngineDependencies) -> BatchEstimates:
+        rate = DirectRate(needs.router) if self._services is None else self._services.worker.executor.rate
+        return BatchEstimates(
+            batches=self.batches,
+            blobs=needs.blobs,
+            requests=RequestReader(needs.router, needs.rows),
+            translator=needs.translator,
+            file_reader=needs.file_reader,
+            router=needs.router,
+            rate=rate,
+            clock=needs.clock,
         )
 
     def _role_problems(self) -> tuple[HealthProblem, ...]:

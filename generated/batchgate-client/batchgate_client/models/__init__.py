@@ -9,6 +9,7 @@ from .batch_action import BatchAction
 from .batch_controls import BatchControls
 from .batch_endpoint import BatchEndpoint
 from .batch_errors import BatchErrors
+from .batch_estimate import BatchEstimate
 from .batch_fault import BatchFault
 from .batch_forecast import BatchForecast
 from .batch_input_tokens import BatchInputTokens
@@ -75,6 +76,7 @@ from .key_list import KeyList
 from .key_scope import KeyScope
 from .lane import Lane
 from .lane_code import LaneCode
+from .lane_estimate import LaneEstimate
 from .lane_part import LanePart
 from .limit_reason import LimitReason
 from .list_all_batches_status import ListAllBatchesStatus
@@ -88,6 +90,7 @@ from .message_batch_individual_response import MessageBatchIndividualResponse
 from .message_batch_page import MessageBatchPage
 from .message_batch_request import MessageBatchRequest
 from .model_concurrency import ModelConcurrency
+from .model_estimate import ModelEstimate
 from .move_deadline import MoveDeadline
 from .native_job import NativeJob
 from .native_job_state import NativeJobState
@@ -105,6 +108,7 @@ from .quota_changes import QuotaChanges
 from .quotas import Quotas
 from .raw_object import RawObject
 from .request_counts import RequestCounts
+from .request_fault import RequestFault
 from .retry_batch import RetryBatch
 from .retry_reason import RetryReason
 from .role import Role
@@ -161,6 +165,7 @@ __all__ = (
     "BatchControls",
     "BatchEndpoint",
     "BatchErrors",
+    "BatchEstimate",
     "BatchFault",
     "BatchForecast",
     "BatchInputTokens",
@@ -227,6 +232,7 @@ __all__ = (
     "KeyScope",
     "Lane",
     "LaneCode",
+    "LaneEstimate",
     "LanePart",
     "LimitReason",
     "ListAllBatchesStatus",
@@ -240,6 +246,7 @@ __all__ = (
     "MessageBatchPage",
     "MessageBatchRequest",
     "ModelConcurrency",
+    "ModelEstimate",
     "MoveDeadline",
     "NativeJob",
     "NativeJobState",
@@ -257,6 +264,7 @@ __all__ = (
     "Quotas",
     "RawObject",
     "RequestCounts",
+    "RequestFault",
     "RetryBatch",
     "RetryReason",
     "Role",

@@ -13,15 +13,15 @@ from batchgate.api.context import BATCHES, CONTENTS, FORECASTS, MERGED_RESULTS, 
 from batchgate.api.downloads import JSONL, send_lines
 from batchgate.api.gateway.events import send_events
 from batchgate.api.gateway.forecast_view import forecast_view
+from batchgate.api.gateway.lane_view import lane_view
 from batchgate.api.gateway.pause_view import pause_view
 from batchgate.api.gateway.summaries import SUMMARIES
 from batchgate.api.metadata import metadata_of_form, metadata_view
 from batchgate.api.sending import send_pieces
 from batchgate.api.spend_view import dollars_or_none, spend_view
-from batchgate.engine.model.batch import Batch, BatchFilters
+from batchgate.engine.model.batch import BatchFilters
 from batchgate.engine.model.failure import FailureGroup
 from batchgate.engine.model.health_report import BatchWait, Refusal
-from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.model_load import ModelLoad
 from batchgate.engine.model.native_job import NativeJob
 from batchgate.engine.model.times import read_time, rfc3339
@@ -79,7 +79,7 @@ class BatchProgressHandler:
             paused=None if paused is None else pause_view(paused),
             last_refusal=None if wait.refusal is None else _refusal(wait.refusal),
             concurrency=[_load(load) for load in wait.loads],
-            lanes=[_lane(batch, part) for part in await request.app[BATCHES].lanes(batch)],
+            lanes=[lane_view(batch.options, part) for part in await request.app[BATCHES].lanes(batch)],
             jobs=[_job(job) for job in jobs],
             paid_twice=batch.paid_twice,
             spent=spend_view(batch.spend),
@@ -126,18 +126,6 @@ class BatchProgressHandler:
 def _read_bound(name: str, text: str | UnsetType) -> int | None:
     time = value_or_none(text)
     return None if time is None else read_time(name, time)
-
-
-def _lane(batch: Batch, part: LanePart) -> gateway.LanePart:
-    return gateway.LanePart(
-        account=part.account,
-        model=part.model,
-        endpoint=batch.options.endpoint or "/v1/messages",
-        lane=part.lane,
-        code=part.reason.code,
-        reason=part.reason.text,
-        requests=part.requests,
-    )
 
 
 def _job(job: NativeJob) -> gateway.NativeJob:

@@ -5,22 +5,18 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from aiohttp import hdrs, web
-from msgspec import UNSET, Struct, UnsetType
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.context import BATCHES, CALLER, CONTENTS, WORKSPACE
+from batchgate.api.context import BATCHES, CONTENTS, WORKSPACE
 from batchgate.api.downloads import JSONL, send_json, send_lines
-from batchgate.api.provider_names import PROVIDER, ProviderNames
+from batchgate.api.provider_names import ProviderNames
 from batchgate.api.unified.batch_view import UnifiedBatchView
-from batchgate.api.unified.create_batch import create_batch, kind_of, own_endpoint, window_option
+from batchgate.api.unified.create_batch import create_batch
 from batchgate.api.unified.create_body import UnifiedBatchFormat
 from batchgate.api.unified.extra_fields import start_extra_fields
-from batchgate.api.unified.request_shape import MESSAGES
 from batchgate.api.unified.results import results_object
-from batchgate.engine.model.batch import Batch, BatchOptions
-from batchgate.engine.model.budget import budget_option
-from batchgate.engine.model.errors import RefusedError
-from batchgate.engine.model.submission import Submission
+from batchgate.api.unified.unified_create import UnifiedCreate
+from batchgate.engine.model.batch import Batch
 from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import gateway, parameters
 
@@ -29,26 +25,12 @@ MAX_PAGE: Final = 1000
 """Maximum batches on a page."""
 PLACES: Final = "in the query or the header x-model-provider"
 """Where most calls name the provider."""
-PLACES_OF_CREATE: Final = (
-    "in the query, in the header x-model-provider or before a slash in the model of the batch itself"
-)
-
 
 _OfOneBatch: TypeAlias = (
     parameters.RetrieveUnifiedBatchParameters
     | parameters.CancelUnifiedBatchParameters
     | parameters.RetrieveUnifiedBatchResultsParameters
 )
-
-
-class _Target(Struct, frozen=True):
-    """The account and the default model of a create."""
-
-    provider: str
-    """The name that the caller used."""
-    account: str
-    model: str | None
-    """The default model."""
 
 
 class UnifiedBatchesHandler:
@@ -64,31 +46,19 @@ class UnifiedBatchesHandler:
     ) -> gateway.UnifiedBatch:
         """Create a batch from the requests in the body, or from a file."""
         extra = start_extra_fields("batch_create")
-        named = self._names.find(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
         form = UnifiedBatchFormat()
-
-        def target() -> _Target:
-            return self._target(named, value_or_none(form.fields.model))
-
-        def submission() -> Submission:
-            chosen = target()
-            return Submission(
-                workspace=request[WORKSPACE],
-                dialect="anthropic" if form.endpoint == MESSAGES else "openai",
-                options=_options(form, chosen.model),
-                provider=chosen.account,
-                headers={},
-                caller=request[CALLER],
-                idempotency_key=value_or_none(parameters.idempotency_key),
-                is_retry=(value_or_none(parameters.x_stainless_retry_count) or "0") != "0",
-            )
-
-        def check_head() -> None:
-            if named is not None or value_or_none(form.fields.model) is not None:
-                target()
-
-        batch = await create_batch(request, form, submission, check_head=check_head, check_file=lambda: None)
-        return self._view.batch(request, batch, target().provider, extra)
+        create = UnifiedCreate(
+            request,
+            form,
+            self._names,
+            self._names.find(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider)),
+            idempotency_key=value_or_none(parameters.idempotency_key),
+            is_retry=(value_or_none(parameters.x_stainless_retry_count) or "0") != "0",
+        )
+        batch = await create_batch(
+            request, form, create.submission, check_head=create.check_head, check_file=lambda: None
+        )
+        return self._view.batch(request, batch, create.provider, extra)
 
     async def list_unified_batches(
         self, request: web.Request, parameters: parameters.ListUnifiedBatchesParameters
@@ -149,50 +119,6 @@ class UnifiedBatchesHandler:
         named = self._names.find(value_or_none(parameters.provider), value_or_none(parameters.x_model_provider))
         provider = self._names.find_or_default(named, None, PLACES)
         return await request.app[BATCHES].find(request[WORKSPACE], parameters.batch_id, provider=named), provider
-
-    def _target(self, named: str | None, model: str | None) -> _Target:
-        """Choose by the provider of the call, by the prefix of the model, or the default account."""
-        prefix, _, bare = (model or "").partition("/")
-        if named is not None:
-            own = prefix == named and bare != ""
-            return _Target(named, self._names.account(named, PROVIDER), bare if own else model)
-        account = self._names.account_or_none(prefix) if bare else None
-        if account is not None:
-            return _Target(prefix, account, bare)
-        default = self._names.default
-        if prefix and bare and not (default is not None and self._names.is_model_part(default, prefix)):
-            raise self._names.unknown(prefix, "model")
-        if default is None:
-            raise self._names.missing(PLACES_OF_CREATE)
-        return _Target(default, default, model)
-
-
-def _options(form: UnifiedBatchFormat, model: str | None) -> BatchOptions:
-    kept = value_or_none(form.fields.output_expires_after)
-    return BatchOptions(
-        kind=kind_of(form.endpoint),
-        own_endpoint=own_endpoint(form.endpoint),
-        model=model,
-        metadata=value_or_none(form.fields.metadata),
-        input_file=form.input_file,
-        output_lifetime=None if kept is None else kept.seconds,
-        window=window_option(form.fields.completion_window),
-        lane=form.fields.lane,
-        priority=form.fields.priority,
-        name=_name(form),
-        webhook=UNSET if form.fields.webhook is None else form.fields.webhook,
-        fail_fast=form.fields.fail_fast,
-        budget=budget_option(form.fields.budget_usd),
-    )
-
-
-def _name(form: UnifiedBatchFormat) -> str | UnsetType:
-    name = form.fields.name
-    if name is None:
-        return UNSET
-    if name is not UNSET and name.endswith("\n"):  # $ in a pattern accepts one
-        raise RefusedError("invalid_request_error", "name: it ends with a newline", param="name")
-    return name
 
 
 def _wants_json(request: web.Request) -> bool:

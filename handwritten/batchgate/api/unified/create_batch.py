@@ -45,13 +45,13 @@ async def create_batch(
     reader = CreateReader(body_decoder(request), form)
     await check_quotas_early(request)
     body = pieces(request, MAX_BODY)
-    if await _requests_begin(reader, body):
+    if await requests_begin(reader, body):
         check_head()
-        batch = await request.app[BATCHES].create(submission, _rest(body), reader)
+        batch = await request.app[BATCHES].create(submission, rest_of(body), reader)
     else:
         form.read_without_requests(reader.without_requests())
         check_file()
-        _check_file_endpoint(form.endpoint)
+        check_file_endpoint(form.endpoint)
         batch = await request.app[BATCHES].create_from_file(submission())
     note_ignored(request, sent_fields(form.fields))
     return batch
@@ -72,7 +72,7 @@ def window_option(window: str | UnsetType) -> str | UnsetType:
     return UNSET if window == DEFAULT_WINDOW else window
 
 
-async def _requests_begin(reader: CreateReader[UnifiedBatchRequest], body: AsyncIterator[bytes]) -> bool:
+async def requests_begin(reader: CreateReader[UnifiedBatchRequest], body: AsyncIterator[bytes]) -> bool:
     """Read a body up to its first request, and return whether there is one."""
     held = b""
     async for data in body:
@@ -91,14 +91,15 @@ async def _begin(reader: CreateReader[UnifiedBatchRequest], data: bytes) -> bool
     return reader.begin(data)
 
 
-async def _rest(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def rest_of(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Yield an empty piece, then the rest of a body, for a reader that holds the beginning already."""
     yield b""
     async for data in body:
         yield data
 
 
-def _check_file_endpoint(endpoint: UnifiedBatchEndpoint) -> None:
+def check_file_endpoint(endpoint: UnifiedBatchEndpoint) -> None:
+    """Raise `RefusedError` for an endpoint to which no file has requests."""
     if endpoint == MESSAGES:
         message = f"endpoint: a file has no requests for {MESSAGES}, only for {', '.join(KINDS)}; send them in requests"
         raise RefusedError("invalid_request_error", message, param="endpoint")

@@ -18,11 +18,18 @@ class DirectRate:
     def __init__(self, router: Router) -> None:
         self._router = router
         self._seconds: dict[str, float] = {}
+        self._calls: dict[str, int] = {}
 
     def record(self, account: str, seconds: float) -> None:
         """Count a call that succeeded."""
         before = self._seconds.get(account, FIRST_GUESS)
         self._seconds[account] = before + WEIGHT * (seconds - before)
+        self._calls[account] = self._calls.get(account, 0) + 1
+
+    def measured(self, account: str) -> float | None:
+        """Return the average seconds of a call, without the first guess; None before a call has succeeded."""
+        guessed = (1 - WEIGHT) ** self._calls.get(account, 0)
+        return None if guessed == 1 else (self._seconds[account] - FIRST_GUESS * guessed) / (1 - guessed)
 
     def seconds_for(self, account: str, model: str, requests: int) -> float:
         """Return the seconds that so many requests would take now."""

@@ -16,6 +16,7 @@ from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.completion_window import window_length
 from batchgate.engine.model.errors import RefusedError, StoreError
 from batchgate.engine.model.failure import FailureGroup
+from batchgate.engine.model.file import File
 from batchgate.engine.model.ids import new_id
 from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.native_job import NativeJob
@@ -140,9 +141,9 @@ class Batches:
             return
         if await self._store.find_repeated(new) is None:
             await self._check_webhook(new)
-            self._check_price(new)
+            self.check_price(new)
 
-    def _check_price(self, new: NewBatch) -> None:
+    def check_price(self, new: NewBatch) -> None:
         """Refuse a budget that cannot be kept, as far as that is known: all requests have one model without a price."""
         if new.options.first_budget is None or new.model is None:
             return
@@ -202,7 +203,7 @@ class Batches:
         new = self._new_batch(new_id("batch"), submission, b"")
         new = self._with_lane(new, None)
         if await self._store.find_repeated(new) is None:  # the file of a repeated create may be deleted by now
-            await self._check_file(submission)
+            await self.input_file(submission)
             await self._check_webhook(new)
         with self._probe.reporting_errors():
             batch, _ = await shielded(self._store.create_batch(new))
@@ -218,7 +219,8 @@ class Batches:
         if new.options.webhook_url is not None:
             await self._check_webhook_url(new.workspace, new.options.webhook_url)
 
-    async def _check_file(self, submission: Submission) -> None:
+    async def input_file(self, submission: Submission) -> File:
+        """Return the file that a batch is to be made from; raises `RefusedError` if there is none for that."""
         file_id = submission.options.input_file or ""
         file = await self._store.find_file(submission.workspace, file_id, self._clock.now())
         if file is None:
@@ -227,6 +229,13 @@ class Batches:
         if file.purpose != "batch":
             message = f"input_file_id: file {file_id!r} is for {file.purpose}; upload it with the purpose batch"
             raise RefusedError("invalid_request_error", message, param="input_file_id", code="invalid_file_purpose")
+        return file
+
+    async def preview(self, submission: Submission) -> NewBatch:
+        """Return the batch that a create would store, without its requests; raises `RefusedError` for its webhook."""
+        new = self._new_batch(new_id("batch"), submission, b"")
+        await self._check_webhook(new)
+        return new
 
     async def find(self, workspace: str, batch_id: str, *, provider: str | None = None) -> Batch:
         """Return a batch, which must run on ``provider`` if given; raises `RefusedError` if there is none."""

@@ -12,6 +12,7 @@ from batchgate.engine.model.batch import Batch, Dialect
 from batchgate.engine.model.errors import RequestError
 from batchgate.engine.model.failure import FailureKind
 from batchgate.engine.model.provider_call import RowKind
+from batchgate.engine.model.token_estimate import TokenEstimate
 from batchgate.engine.model.usage import Usage
 
 
@@ -85,7 +86,7 @@ class RowFormat(Protocol):
 
 
 class LineTranslator(Protocol):
-    """Translates lines between dialects, and reads token usage; does no I/O, and never fails for lines of the batch."""
+    """Translates lines between dialects, and counts tokens; does no I/O, and never fails for lines of the batch."""
 
     def usage(self, kind: RowKind, answer: bytes) -> Usage | None:
         """Return the token usage that an answer states, if it does."""
@@ -93,6 +94,10 @@ class LineTranslator(Protocol):
 
     def facts(self, kind: RowKind, answer: bytes) -> AnswerFacts:
         """Return what an answer says about itself."""
+        ...
+
+    def request_tokens(self, kind: RowKind, params: bytes) -> TokenEstimate | None:
+        """Estimate the tokens of a request; None if requests of its kind count none."""
         ...
 
     def request_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:

@@ -11,6 +11,7 @@ from batchgate.engine.model.answer_facts import AnswerFacts
 from batchgate.engine.model.batch import Batch, Dialect
 from batchgate.engine.model.errors import RequestError, Untranslatable
 from batchgate.engine.model.provider_call import RowKind
+from batchgate.engine.model.token_estimate import TokenEstimate
 from batchgate.engine.model.usage import Usage
 from batchgate.engine.ports.rows import RowFormat
 from batchgate.providers.dialects.answer_facts import answer_fields, stated_model, stated_reasons
@@ -18,6 +19,7 @@ from batchgate.providers.dialects.anthropic_rows import AnthropicRows
 from batchgate.providers.dialects.gemini_usage import GeminiTokens
 from batchgate.providers.dialects.openai_rows import UNTRANSLATABLE, OpenAIError, OpenAIRows
 from batchgate.providers.dialects.request_lines import anthropic_request_line, openai_request_line
+from batchgate.providers.dialects.request_tokens import request_tokens
 from batchgate.providers.dialects.result_lines import anthropic_result_line, openai_result_line
 from batchgate.providers.responses.token_counts import (
     NO_PARTS,
@@ -153,6 +155,10 @@ class DialectLineTranslator:
         return AnswerFacts(
             model=stated_model(fields), finish_reasons=stated_reasons(kind, fields), usage=self.usage(kind, answer)
         )
+
+    def request_tokens(self, kind: RowKind, params: bytes) -> TokenEstimate | None:
+        """Estimate the tokens of a request; None if requests of its kind count none."""
+        return request_tokens(kind, params)
 
     def request_line(self, batch: Batch, line: bytes, dialect: Dialect) -> bytes:
         """Translate an input line to ``dialect``; a request without a model gets the default model of the batch.
