@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "demo": ("batchgate.cli.demo", "Run a batch on a temporary gateway with a simulated model."),
     "simulate": ("batchgate.cli.simulate", "Serve a simulated model, a provider for tests and load tests."),
     "submit": ("batchgate.cli.submit", "Submit a file as a batch; --wait waits for its results."),
+    "validate": ("batchgate.cli.validate", "Check a file and estimate its batch, without creating it."),
     "list": ("batchgate.cli.batches", "List batches, newest first."),
     "show": ("batchgate.cli.batches", "Show one batch."),
     "wait": ("batchgate.cli.wait", "Wait until a batch has ended; its exit status says how."),

@@ -17,6 +17,7 @@ from batchgate.cli.failures import ConnectionBroken, GatewayRefused, GatewayUnre
 from batchgate_api.anthropic import MessageBatch
 from batchgate_api.gateway import (
     BatchControls,
+    BatchEstimate,
     BatchProgress,
     BatchSummary,
     BatchSummaryList,
@@ -71,6 +72,11 @@ class GatewayClient:
         given = {header: value for header, value in (asked or {}).items() if value}
         headers = JSON | given
         return await self.ask("POST", BATCHES, MessageBatch, headers=headers, body=body)
+
+    async def validate(self, body: AsyncIterator[bytes], account: str | None) -> BatchEstimate:
+        """Check a batch without creating it, streaming the request body; raises `SubmissionRefused` as `create`."""
+        headers = JSON if account is None else JSON | {"x-model-provider": account}
+        return await self.ask("POST", "/api/batches/validate", BatchEstimate, headers=headers, body=body)
 
     async def find(self, batch_id: str) -> MessageBatch:
         """Read a batch."""

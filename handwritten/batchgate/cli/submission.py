@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Mapping
+from typing import Final, Protocol
 
 import msgspec
 
@@ -29,8 +29,36 @@ _BLANK: Final = b" \t\r\n"
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-async def create_body(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Convert the content of a file into a request body; raises `SubmissionRefused` for an invalid line."""
+class LineCheck(Protocol):
+    """Is told which lines of a file become requests, and which are invalid."""
+
+    def accept(self, number: int) -> None:
+        """Count a line that is sent."""
+        ...
+
+    def refuse(self, number: int, message: str) -> None:
+        """Take an invalid line, which is not sent if this returns; may raise `SubmissionRefused`."""
+        ...
+
+
+class FirstInvalidLine:
+    """The `LineCheck` of a submission: an invalid line ends it."""
+
+    def accept(self, number: int) -> None:
+        """Count a line that is sent."""
+
+    def refuse(self, number: int, message: str) -> None:
+        """Raise `SubmissionRefused`."""
+        raise SubmissionRefused(f"line {number}: {message}")
+
+
+async def create_body(
+    pieces: AsyncIterator[bytes], check: LineCheck | None = None, fields: Mapping[str, str] | None = None
+) -> AsyncIterator[bytes]:
+    """Convert the content of a file into a request body with more ``fields``; raises `SubmissionRefused`.
+
+    Without a ``check``, that is at the first invalid line.
+    """
     pieces = _in_utf8(pieces)
     start = b""
     async for piece in pieces:
@@ -38,7 +66,10 @@ async def create_body(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         if len(start) >= _LONGEST_START:
             break
     whole = _resumed(start, pieces)
-    body = whole if _CREATE_BODY.match(start) else _framed(_lines(whole))
+    more = b"".join(b"%b:%b," % (msgspec.json.encode(k), msgspec.json.encode(v)) for k, v in (fields or {}).items())
+    is_body = _CREATE_BODY.match(start)
+    body = _without_brace(whole) if is_body else _framed(_lines(whole), check or FirstInvalidLine())
+    yield b"{" + more
     async for part in body:
         yield part
 
@@ -84,6 +115,14 @@ async def _resumed(start: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[
         yield piece
 
 
+async def _without_brace(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield a document without its first brace."""
+    is_first = True
+    async for piece in pieces:
+        yield piece.partition(b"{")[2] if is_first else piece
+        is_first = False
+
+
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
     """Split pieces into numbered lines."""
     number = 1
@@ -100,15 +139,15 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes
     yield number, b"".join(parts)
 
 
-async def _framed(lines: AsyncIterator[tuple[int, bytes]]) -> AsyncIterator[bytes]:
-    """Wrap lines into a request body; blank lines are skipped."""
-    buffer = bytearray(b'{"requests":[')
+async def _framed(lines: AsyncIterator[tuple[int, bytes]], check: LineCheck) -> AsyncIterator[bytes]:
+    """Wrap lines into a request body, without its first brace; blank lines are skipped."""
+    buffer = bytearray(b'"requests":[')
     separator = b""
     async for number, line in lines:
         text = line.strip(_BLANK)
-        if not text:
+        if not text or not _is_object(number, text, check):
             continue
-        _check(number, text)
+        check.accept(number)
         buffer += separator + text
         separator = b",\n"
         if len(buffer) >= PIECE:
@@ -117,10 +156,12 @@ async def _framed(lines: AsyncIterator[tuple[int, bytes]]) -> AsyncIterator[byte
     yield bytes(buffer) + b"]}"
 
 
-def _check(number: int, text: bytes) -> None:
+def _is_object(number: int, text: bytes, check: LineCheck) -> bool:
     try:
         _OBJECT.decode(text)
     except DECODING_ERRORS as error:
         problem = describe_decoding_error(error)
         hint = '; a file that is one JSON document must begin with {"requests": [' if number == 1 else ""
-        raise SubmissionRefused(f"line {number}: {problem.message}{hint}") from error
+        check.refuse(number, f"{problem.message}{hint}")
+        return False
+    return True

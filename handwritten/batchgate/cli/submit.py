@@ -14,6 +14,7 @@ from batchgate.cli.failures import CommandFailed, ConnectionBroken
 from batchgate.cli.metadata_option import metadata_option
 from batchgate.cli.submission import create_body, read_pieces
 from batchgate.cli.terminal_text import say
+from batchgate.cli.validate import show_validation
 from batchgate.cli.wait import check_output, finish
 from batchgate.cli.waiting import STANDARD_OUTPUT
 from batchgate.engine.model.fail_fast import MAX_FAIL_FAST
@@ -61,6 +62,9 @@ RESULTS_SUFFIX: Final = ".results.jsonl"
 @click.option(
     "--webhook", metavar="URL", callback=header_value, help="Send the events of this batch to an https URL, signed."
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Create no batch: check the file and estimate the batch, as `validate` does."
+)
 @connected
 @click.pass_context
 def submit_command(
@@ -78,16 +82,23 @@ def submit_command(
     budget: float | None,
     fail_fast: int | None,
     webhook: str | None,
+    dry_run: bool,
 ) -> None:
     """Submit FILE as a batch and print its id.
 
     FILE is JSON, {"requests": [{"custom_id": ..., "params": {...}}, ...]}, or JSONL with one such request a line, or -
     for stdin. The params are those of the Messages API.
 
-    With --wait the exit status is 0 when all requests succeeded and 3 when some did not.
+    With --wait the exit status is 0 when all requests succeeded and 3 when some did not. With --dry-run it is 3 when
+    the file has errors.
     """
     if output is not None and not wait:
         raise click.UsageError("--output needs --wait; without it, `batchgate results ID` writes the results.")
+    if dry_run and wait:
+        raise click.UsageError("--dry-run creates no batch to --wait for.")
+    if dry_run:
+        show_validation(context, connection, file, account=account, lane=lane)
+        return
     target = check_output(output or _default_output(file.name)) if wait else None
     asked = {
         "x-model-provider": account,
