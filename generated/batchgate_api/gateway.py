@@ -81,10 +81,21 @@ class BatchEstimate(OpenStruct, frozen=True, kw_only=True):
     input_tokens: Annotated[
         int,
         Meta(
-            description="An estimate of the input tokens, of the requests without errors. It counts the bytes of what the model reads, by script. Its error was measured on batches of short, of long and of tool-using requests: it is below 25%. An image, a document or a sound counts as 1,000 tokens, whatever its size."
+            description="An estimate of the input tokens, of the requests without errors. It counts the bytes of what the model reads, by script. Its error was measured on batches of short, of long and of tool-using requests: it is below 25%. An image, a document or a sound counts as 1,000 tokens, whatever its size. It is corrected by what earlier answers of the model to this process counted."
         ),
     ]
-    """An estimate of the input tokens, of the requests without errors. It counts the bytes of what the model reads, by script. Its error was measured on batches of short, of long and of tool-using requests: it is below 25%. An image, a document or a sound counts as 1,000 tokens, whatever its size."""
+    """An estimate of the input tokens, of the requests without errors. It counts the bytes of what the model reads, by script. Its error was measured on batches of short, of long and of tool-using requests: it is below 25%. An image, a document or a sound counts as 1,000 tokens, whatever its size. It is corrected by what earlier answers of the model to this process counted."""
+
+    expected_output_tokens: (
+        Annotated[
+            int,
+            Meta(
+                description="The tokens of all responses, if they are as long as earlier ones of their models on average; null if this process has got none from one of them."
+            ),
+        ]
+        | None
+    )
+    """The tokens of all responses, if they are as long as earlier ones of their models on average; null if this process has got none from one of them."""
 
     max_output_tokens: (
         Annotated[
@@ -1370,6 +1381,14 @@ class LaneEstimate(OpenStruct, frozen=True, kw_only=True):
     input_usd: Annotated[float, Meta(description="The cost of the input alone.")]
     """The cost of the input alone."""
 
+    expected_usd: (
+        Annotated[
+            float, Meta(description="The cost with the expected output; null if that is not known.")
+        ]
+        | None
+    )
+    """The cost with the expected output; null if that is not known."""
+
     max_usd: (
         Annotated[
             float,
@@ -1479,6 +1498,17 @@ class ModelEstimate(OpenStruct, frozen=True, kw_only=True):
 
     input_tokens: Annotated[int, Meta(description="An estimate of their input tokens.")]
     """An estimate of their input tokens."""
+
+    expected_output_tokens: (
+        Annotated[
+            int,
+            Meta(
+                description="The tokens of all responses, by earlier ones of the model; null if there are none."
+            ),
+        ]
+        | None
+    )
+    """The tokens of all responses, by earlier ones of the model; null if there are none."""
 
     max_output_tokens: (
         Annotated[

@@ -165,7 +165,7 @@ async def test_the_estimate_says_which_lane_each_request_takes_and_what_no_job_t
         plain = await validate(app, model="plain/m", requests=rows(3))
         assert (plain["native"], plain["native_seconds"]) == (None, None)
         assert [(p["code"], p["requests"]) for p in plain["not_native"]] == [("no_batch_api", 3)]
-        assert plain["direct"] == {"input_usd": 0.0, "max_usd": 0.0, "unpriced": 3}
+        assert plain["direct"] == {"input_usd": 0.0, "expected_usd": None, "max_usd": 0.0, "unpriced": 3}
 
 
 async def test_fields_may_follow_the_requests_as_in_a_create(tmp_path: Path) -> None:
@@ -232,6 +232,25 @@ async def test_the_duration_is_known_once_calls_were_measured(tmp_path: Path) ->
         assert 0 < one == pytest.approx(two / 2, rel=0.05)
         mixed = [*rows(1, **served), row("other", model="plain/m")]
         assert (await validate(app, requests=mixed))["direct_seconds"] is None
+
+
+async def test_earlier_answers_correct_the_tokens_and_tell_the_cost(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as (app, _):
+        requests = rows(40, model="served/m")
+        before = await validate(app, requests=requests)
+        assert (before["expected_output_tokens"], before["direct"]["expected_usd"]) == (None, None)
+        _, batch = await app.call("POST", "/v1/batches", json={"requests": requests})
+        while (progress := (await app.call("GET", f"/api/batches/{batch['id']}/progress"))[1])["status"] != "ended":
+            pass
+        after = await validate(app, requests=requests)
+        assert after["input_tokens"] == pytest.approx(40 * 20, rel=0.01)
+        assert after["expected_output_tokens"] == 40 * 10
+        assert after["direct"]["expected_usd"] == pytest.approx(progress["spent"]["direct_usd"], rel=0.1)
+        longer = await validate(app, requests=rows(40, model="served/m", content=3 * TEXT, max_tokens=5))
+        assert after["input_tokens"] < longer["input_tokens"] < 3 * after["input_tokens"]
+        assert longer["expected_output_tokens"] == longer["max_output_tokens"] == 40 * 5
+        other = await validate(app, requests=[*requests, row("other")])
+        assert (other["expected_output_tokens"], other["direct"]["expected_usd"]) == (None, None)
 
 
 async def test_a_key_may_read_only_so_many_files_and_bodies_at_the_same_time(tmp_path: Path) -> None:

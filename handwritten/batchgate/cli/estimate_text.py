@@ -47,9 +47,9 @@ def _place(fault: RequestFault) -> str:
 
 
 def _output(estimate: BatchEstimate) -> str:
-    if estimate.max_output_tokens is None:
-        return "any number of tokens: some requests set no maximum"
-    return f"at most {estimate.max_output_tokens:,} tokens"
+    expected, most = estimate.expected_output_tokens, estimate.max_output_tokens
+    bound = "some requests set no maximum" if most is None else f"at most {most:,} tokens"
+    return bound if expected is None else f"about {expected:,} tokens, as before; {bound}"
 
 
 def _parts(heading: str, parts: Sequence[LanePart]) -> Iterator[str]:
@@ -61,7 +61,8 @@ def _parts(heading: str, parts: Sequence[LanePart]) -> Iterator[str]:
 def _cost(cost: LaneEstimate) -> str:
     unpriced = f" ({cost.unpriced:,} requests without a price)" if cost.unpriced else ""
     most = "and the output" if cost.max_usd is None else f"to {dollars(cost.max_usd)}"
-    return f"{dollars(cost.input_usd)} {most}{unpriced}"
+    expected = "" if cost.expected_usd is None else f"about {dollars(cost.expected_usd)}: "
+    return f"{expected}{dollars(cost.input_usd)} {most}{unpriced}"
 
 
 def _time(seconds: float | None, word: str) -> str:

@@ -16,6 +16,7 @@ from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.direct_rate import DirectRate
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
 from batchgate.engine.dispatch.request_reader import RequestReader
+from batchgate.engine.dispatch.token_history import TokenHistory
 from batchgate.engine.lifecycle.batch_estimates import BatchEstimates
 from batchgate.engine.lifecycle.batch_looks import BatchLooks
 from batchgate.engine.lifecycle.batch_retry import BatchRetry
@@ -246,7 +247,7 @@ class Engine:
         )
 
     def _estimates(self, needs: EngineDependencies) -> BatchEstimates:
-        rate = DirectRate(needs.router) if self._services is None else self._services.worker.executor.rate
+        executor = None if self._services is None else self._services.worker.executor
         return BatchEstimates(
             batches=self.batches,
             blobs=needs.blobs,
@@ -254,7 +255,8 @@ class Engine:
             translator=needs.translator,
             file_reader=needs.file_reader,
             router=needs.router,
-            rate=rate,
+            rate=DirectRate(needs.router) if executor is None else executor.rate,
+            history=TokenHistory(needs.translator.request_tokens) if executor is None else executor.tokens,
             clock=needs.clock,
         )
 

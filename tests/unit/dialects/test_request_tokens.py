@@ -57,7 +57,7 @@ def test_the_output_is_bounded_by_what_a_request_of_each_kind_says(
 
 def test_the_same_text_is_the_same_tokens_in_every_dialect_and_escaped() -> None:
     text = "Grüße aus Köln: 東京 und Москва"
-    chat = {"messages": [{"role": "user", "content": text}]}
+    chat: dict[str, Any] = {"messages": [{"role": "user", "content": text}]}
     expected = input_tokens(**chat)
     in_parts = [{"role": "user", "content": [{"type": "text", "text": text}]}]
     assert input_tokens("messages", messages=in_parts) == expected

@@ -29,7 +29,10 @@ class BatchEstimate:
             first.
         input_tokens (int): An estimate of the input tokens, of the requests without errors. It counts the bytes of what
             the model reads, by script. Its error was measured on batches of short, of long and of tool-using requests: it
-            is below 25%. An image, a document or a sound counts as 1,000 tokens, whatever its size.
+            is below 25%. An image, a document or a sound counts as 1,000 tokens, whatever its size. It is corrected by what
+            earlier answers of the model to this process counted.
+        expected_output_tokens (int | None): The tokens of all responses, if they are as long as earlier ones of their
+            models on average; null if this process has got none from one of them.
         max_output_tokens (int | None): The most tokens that all responses may have, as the requests say (`max_tokens`);
             null if some do not.
         direct (LaneEstimate): What requests would cost in a lane, in US dollars.
@@ -50,6 +53,7 @@ class BatchEstimate:
     error_count: int
     errors: list[RequestFault]
     input_tokens: int
+    expected_output_tokens: int | None
     max_output_tokens: int | None
     direct: LaneEstimate
     native: LaneEstimate | None
@@ -73,6 +77,9 @@ class BatchEstimate:
             errors.append(errors_item)
 
         input_tokens = self.input_tokens
+
+        expected_output_tokens: int | None
+        expected_output_tokens = self.expected_output_tokens
 
         max_output_tokens: int | None
         max_output_tokens = self.max_output_tokens
@@ -114,6 +121,7 @@ class BatchEstimate:
                 "error_count": error_count,
                 "errors": errors,
                 "input_tokens": input_tokens,
+                "expected_output_tokens": expected_output_tokens,
                 "max_output_tokens": max_output_tokens,
                 "direct": direct,
                 "native": native,
@@ -147,6 +155,13 @@ class BatchEstimate:
             errors.append(errors_item)
 
         input_tokens = d.pop("input_tokens")
+
+        def _parse_expected_output_tokens(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        expected_output_tokens = _parse_expected_output_tokens(d.pop("expected_output_tokens"))
 
         def _parse_max_output_tokens(data: object) -> int | None:
             if data is None:
@@ -212,6 +227,7 @@ class BatchEstimate:
             error_count=error_count,
             errors=errors,
             input_tokens=input_tokens,
+            expected_output_tokens=expected_output_tokens,
             max_output_tokens=max_output_tokens,
             direct=direct,
             native=native,

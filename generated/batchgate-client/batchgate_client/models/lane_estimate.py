@@ -16,17 +16,22 @@ class LaneEstimate:
 
     Attributes:
         input_usd (float): The cost of the input alone.
+        expected_usd (float | None): The cost with the expected output; null if that is not known.
         max_usd (float | None): The cost with responses as long as the requests allow; null if some set no maximum.
         unpriced (int): Requests that are not counted, because no price is known for their model.
     """
 
     input_usd: float
+    expected_usd: float | None
     max_usd: float | None
     unpriced: int
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         input_usd = self.input_usd
+
+        expected_usd: float | None
+        expected_usd = self.expected_usd
 
         max_usd: float | None
         max_usd = self.max_usd
@@ -38,6 +43,7 @@ class LaneEstimate:
         field_dict.update(
             {
                 "input_usd": input_usd,
+                "expected_usd": expected_usd,
                 "max_usd": max_usd,
                 "unpriced": unpriced,
             }
@@ -50,6 +56,13 @@ class LaneEstimate:
         d = dict(src_dict)
         input_usd = d.pop("input_usd")
 
+        def _parse_expected_usd(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        expected_usd = _parse_expected_usd(d.pop("expected_usd"))
+
         def _parse_max_usd(data: object) -> float | None:
             if data is None:
                 return data
@@ -61,6 +74,7 @@ class LaneEstimate:
 
         lane_estimate = cls(
             input_usd=input_usd,
+            expected_usd=expected_usd,
             max_usd=max_usd,
             unpriced=unpriced,
         )

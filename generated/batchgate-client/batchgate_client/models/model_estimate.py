@@ -23,6 +23,8 @@ class ModelEstimate:
         model (None | str): The model; null for a sum of several models.
         requests (int): The number of requests without errors.
         input_tokens (int): An estimate of their input tokens.
+        expected_output_tokens (int | None): The tokens of all responses, by earlier ones of the model; null if there
+            are none.
         max_output_tokens (int | None): The most tokens that all responses may have; null if some requests set no
             maximum.
         direct (LaneEstimate): What requests would cost in a lane, in US dollars.
@@ -33,6 +35,7 @@ class ModelEstimate:
     model: None | str
     requests: int
     input_tokens: int
+    expected_output_tokens: int | None
     max_output_tokens: int | None
     direct: LaneEstimate
     native: LaneEstimate | None
@@ -50,6 +53,9 @@ class ModelEstimate:
         requests = self.requests
 
         input_tokens = self.input_tokens
+
+        expected_output_tokens: int | None
+        expected_output_tokens = self.expected_output_tokens
 
         max_output_tokens: int | None
         max_output_tokens = self.max_output_tokens
@@ -70,6 +76,7 @@ class ModelEstimate:
                 "model": model,
                 "requests": requests,
                 "input_tokens": input_tokens,
+                "expected_output_tokens": expected_output_tokens,
                 "max_output_tokens": max_output_tokens,
                 "direct": direct,
                 "native": native,
@@ -102,6 +109,13 @@ class ModelEstimate:
 
         input_tokens = d.pop("input_tokens")
 
+        def _parse_expected_output_tokens(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        expected_output_tokens = _parse_expected_output_tokens(d.pop("expected_output_tokens"))
+
         def _parse_max_output_tokens(data: object) -> int | None:
             if data is None:
                 return data
@@ -131,6 +145,7 @@ class ModelEstimate:
             model=model,
             requests=requests,
             input_tokens=input_tokens,
+            expected_output_tokens=expected_output_tokens,
             max_output_tokens=max_output_tokens,
             direct=direct,
             native=native,

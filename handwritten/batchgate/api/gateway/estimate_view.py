@@ -19,6 +19,7 @@ def estimate_view(estimate: BatchEstimate, options: BatchOptions, *, of_file: bo
         error_count=estimate.fault_count,
         errors=[_fault(fault, of_file=of_file) for fault in estimate.faults],
         input_tokens=total.input_tokens,
+        expected_output_tokens=total.output_tokens,
         max_output_tokens=total.output_limit,
         direct=_lane_cost(total.direct),
         native=None if total.native is None else _lane_cost(total.native),
@@ -47,6 +48,7 @@ def _model(model: ModelEstimate) -> gateway.ModelEstimate:
         model=model.model,
         requests=model.requests,
         input_tokens=model.input_tokens,
+        expected_output_tokens=model.output_tokens,
         max_output_tokens=model.output_limit,
         direct=_lane_cost(model.direct),
         native=None if model.native is None else _lane_cost(model.native),
@@ -55,5 +57,8 @@ def _model(model: ModelEstimate) -> gateway.ModelEstimate:
 
 def _lane_cost(cost: LaneCost) -> gateway.LaneEstimate:
     return gateway.LaneEstimate(
-        input_usd=cost.input / NANODOLLARS_PER_DOLLAR, max_usd=dollars_or_none(cost.most), unpriced=cost.unpriced
+        input_usd=cost.input / NANODOLLARS_PER_DOLLAR,
+        expected_usd=dollars_or_none(cost.expected),
+        max_usd=dollars_or_none(cost.most),
+        unpriced=cost.unpriced,
     )

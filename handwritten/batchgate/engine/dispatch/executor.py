@@ -27,6 +27,7 @@ from batchgate.engine.dispatch.retries import Retries
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.dispatch.shard_extras import ShardExtras, output_answer
 from batchgate.engine.dispatch.task_calls import await_task, cancel_task
+from batchgate.engine.dispatch.token_history import TokenHistory
 from batchgate.engine.model.batch import Batch, Dialect
 from batchgate.engine.model.clock import Clock, SystemClock
 from batchgate.engine.model.errors import NoUpstreamAnswer, RequestError, StaleClaim, UpstreamError
@@ -118,6 +119,7 @@ class Executor:
         self._telemetry = telemetry
         self._fair_yield = FairYield()
         self.rate = DirectRate(router)
+        self.tokens = TokenHistory(translator.request_tokens)
 
     def prepare(self, batch: Batch, seq: int, line: bytes) -> PreparedRequest | ResultLine:
         """Read and route the request of an input line; return an errored result if that is impossible."""
@@ -168,9 +170,9 @@ class Executor:
             # After an internal error the task may still run: the clean-up cancels it.
             return kept.added_to(result) if isinstance(error, UpstreamError) else result
         prices = request.route.endpoint.prices.find(request.route.model)
-        return kept.added_to(
-            self.results.succeeded(batch, seq, row.custom_id, answer, called=called, prices=prices, native=False)
-        )
+        result = self.results.succeeded(batch, seq, row.custom_id, answer, called=called, prices=prices, native=False)
+        self.tokens.record(request.route.key, batch.options.kind, row.params, result.usage)
+        return kept.added_to(result)
 
     def has_share(self, request: PreparedRequest) -> bool:
         """Return whether this worker has a share of the limits of the request's account."""

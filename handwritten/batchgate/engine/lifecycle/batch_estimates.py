@@ -13,6 +13,7 @@ from batchgate.engine.dispatch.admission import LimiterKey
 from batchgate.engine.dispatch.direct_rate import DirectRate
 from batchgate.engine.dispatch.request_reader import RequestReader
 from batchgate.engine.dispatch.router import Router
+from batchgate.engine.dispatch.token_history import TokenHistory
 from batchgate.engine.intake.line_stream import read_lines
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.durations import durations
@@ -50,6 +51,7 @@ class BatchEstimates:
         file_reader: OpenBatchFile,
         router: Router,
         rate: DirectRate,
+        history: TokenHistory,
         clock: Clock,
     ) -> None:
         self._batches = batches
@@ -59,6 +61,7 @@ class BatchEstimates:
         self._file_reader = file_reader
         self._router = router
         self._rate = rate
+        self._history = history
         self._clock = clock
         self._turn = asyncio.Semaphore(AT_ONCE)
 
@@ -100,7 +103,8 @@ class BatchEstimates:
         self, new: NewBatch, groups: AsyncIterator[list[bytes]], requests: ReadRequests
     ) -> BatchEstimate:
         async with self._turn:
-            plan = TrialPlan(trial_batch(new), self._requests, self._translator, self._clock.now())
+            now = self._clock.now()
+            plan = TrialPlan(trial_batch(new), self._requests, self._translator, self._history, now)
             read = 0
             async for group in groups:
                 for start in range(0, len(group), LINES_AT_ONCE):

@@ -20,11 +20,13 @@ class _Cost(Struct):
     """What requests cost, in nano-dollars."""
 
     input: int = 0
+    expected: int = 0
     most: int = 0
 
     def add(self, price: Price, tokens: TokenEstimate) -> None:
         read = round(tokens.input)
         self.input += price.cost(Usage(input_tokens=read))
+        self.expected += price.cost(Usage(input_tokens=read, output_tokens=round(tokens.output or 0)))
         self.most += price.cost(Usage(input_tokens=read, output_tokens=tokens.output_limit or 0))
 
 
@@ -36,6 +38,9 @@ class ModelSum(Struct):
     output_limit: int = 0
     unlimited: int = 0
     """Requests that do not bound their answers."""
+    output: float = 0.0
+    unforeseen: int = 0
+    """Requests of which no answer is foreseen, because their model has answered none before."""
     unpriced: int = 0
     candidates: int = 0
     """Requests that may travel in jobs, if they are enough."""
@@ -54,6 +59,8 @@ class ModelSum(Struct):
             self.input += tokens.input
             self.output_limit += tokens.output_limit or 0
             self.unlimited += tokens.output_limit is None
+            self.output += tokens.output or 0
+            self.unforeseen += tokens.output is None
         if tokens is None or prices is None:
             self.unpriced += 1
             return
@@ -69,6 +76,7 @@ class ModelSum(Struct):
             model=model,
             requests=self.requests,
             input_tokens=round(self.input),
+            output_tokens=None if self.unforeseen else round(self.output),
             output_limit=None if self.unlimited else self.output_limit,
             direct=self._lane_cost(0.0),
             native=self._lane_cost(part) if native else None,
@@ -77,8 +85,10 @@ class ModelSum(Struct):
     def _lane_cost(self, part: float) -> LaneCost:
         """Return the cost with this part of the candidates in jobs, and all others called."""
         called, in_jobs = self.called, self.in_jobs
+        expected = self.others.expected + (1 - part) * called.expected + part * in_jobs.expected
         most = self.others.most + (1 - part) * called.most + part * in_jobs.most
         return LaneCost(
+            expected=None if self.unforeseen else round(expected),
             input=round(self.others.input + (1 - part) * called.input + part * in_jobs.input),
             most=None if self.unlimited else round(most),
             unpriced=self.unpriced,
@@ -100,6 +110,7 @@ def total_of_models(estimates: Sequence[ModelEstimate]) -> ModelEstimate:
         model=None,
         requests=sum(estimate.requests for estimate in estimates),
         input_tokens=sum(estimate.input_tokens for estimate in estimates),
+        output_tokens=_sum([estimate.output_tokens for estimate in estimates]),
         output_limit=_sum([estimate.output_limit for estimate in estimates]),
         direct=_total_cost([estimate.direct for estimate in estimates]),
         native=_total_cost([estimate.native or estimate.direct for estimate in estimates]) if any_native else None,
@@ -109,6 +120,7 @@ def total_of_models(estimates: Sequence[ModelEstimate]) -> ModelEstimate:
 def _total_cost(costs: Sequence[LaneCost]) -> LaneCost:
     return LaneCost(
         input=sum(cost.input for cost in costs),
+        expected=_sum([cost.expected for cost in costs]),
         most=_sum([cost.most for cost in costs]),
         unpriced=sum(cost.unpriced for cost in costs),
     )

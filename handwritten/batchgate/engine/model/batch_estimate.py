@@ -15,6 +15,8 @@ class LaneCost(Struct, frozen=True, kw_only=True):
 
     input: int
     """Their input alone."""
+    expected: int | None
+    """With answers as long as earlier ones of the models; None if one of them has answered nothing before."""
     most: int | None
     """With answers as long as the requests allow; None if some requests do not bound their answers."""
     unpriced: int
@@ -29,6 +31,8 @@ class ModelEstimate(Struct, frozen=True, kw_only=True):
     model: str | None
     requests: int
     input_tokens: int
+    output_tokens: int | None
+    """The tokens of all answers together, if they are as long as earlier ones of the models."""
     output_limit: int | None
     """The most tokens of all answers together; None if some requests do not bound their answers."""
     direct: LaneCost
