@@ -190,6 +190,14 @@ async def test_what_a_job_answers_after_its_rescue_is_counted_as_paid_twice_and_
         assert after["spent"]["native_usd"] == pytest.approx(direct / 2)
         assert after["spent"]["saved_usd"] == pytest.approx(-direct / 2)
         assert await monthly_spend(gateway) == pytest.approx(direct * 1.5)
+        _, report = await gateway.app.call("GET", "/api/usage?by=lane")
+        counted = {
+            group["lane"]: (group["succeeded"], group["paid_twice"], group["cost_usd"]) for group in report["data"]
+        }
+        assert counted == {
+            "direct": (len(NATIVE), 0, direct),
+            "native": (0, len(NATIVE), after["spent"]["native_usd"]),
+        }
         found = await scrape(gateway.app)
         assert found.value("batchgate_paid_twice_requests_total") == len(NATIVE)
         assert f"{len(NATIVE)} requests paid twice" in await show(gateway, batch["id"])
