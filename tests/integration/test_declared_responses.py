@@ -30,7 +30,6 @@ CREATE_UNIFIED = "createUnifiedBatch"
 VALIDATE = "validateBatch"
 OF_RUNNING_BATCHES = ("cancelBatch", "pauseBatch", "moveBatchDeadline", "changeBatchBudget", "setBatchPriority")
 MOVE_DEADLINE = "moveBatchDeadline"
-STREAM_EVENTS = "streamEvents"
 PUT_SECRET = "putSecret"
 RETRY = "retryBatch"
 DELETE_SECRET = "deleteSecret"
@@ -46,6 +45,11 @@ LISTS = (
     "listKeys",
     "listWebhookDeliveries",
 )
+INVALID_QUERIES = {
+    **{operation: {"limit": "0"} for operation in LISTS},
+    "streamEvents": {"max_seconds": "0"},
+    "getUsage": {"since": "yesterday"},
+}
 TENANT_BODIES = {
     "createWorkspace": {"name": "another"},
     "updateWorkspace": {"quotas": {}},
@@ -158,10 +162,8 @@ async def invalid_call(app: RunningApp, operation: Operation) -> int:
         return await call_operation(app, operation, json={})
     if is_upload(operation):
         return await call_operation(app, operation, data=form())
-    if operation.id == STREAM_EVENTS:
-        return await call_operation(app, operation, params={"max_seconds": "0"})
-    if operation.id in LISTS:
-        return await call_operation(app, operation, params={"limit": "0"})
+    if operation.id in INVALID_QUERIES:
+        return await call_operation(app, operation, params=INVALID_QUERIES[operation.id])
     return await call_operation(app, operation, TOO_LONG_ID)
 
 
