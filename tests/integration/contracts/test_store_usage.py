@@ -1,5 +1,6 @@
 """The contract of stores about usage: it is counted with the results, once, and read in groups."""
 
+import asyncio
 from contextlib import suppress
 from typing import Final
 
@@ -11,7 +12,7 @@ from batchgate.engine.model.daily_usage import UsageAmounts, UsageDimension, Usa
 from batchgate.engine.model.errors import StaleClaim
 from batchgate.engine.model.fail_fast import CalledModel
 from batchgate.engine.model.price import Spend
-from batchgate.engine.model.shard import ResultChunk, ResultLine, chunk_of
+from batchgate.engine.model.shard import QueuedShard, ResultChunk, ResultLine, chunk_of
 from batchgate.engine.model.usage import Usage
 from tests.integration.contracts.tenants.stored_rows import AnyStore
 from tests.support.native_jobs import ended, planned_with
@@ -117,6 +118,21 @@ async def test_usage_of_jobs_adds_up_to_their_batch_with_what_is_paid_twice(stor
             amounts=UsageAmounts(cost=30, saved=-30, unpriced=1, paid_twice=1),
         ),
     ]
+
+
+async def test_chunks_of_many_batches_that_come_together_are_all_counted(store: AnyStore) -> None:
+    models = [CalledModel("a", f"m{number}") for number in range(4)]
+    created = [await create(store, f"b{number}", shards=4) for number in range(12)]
+
+    async def run(job: QueuedShard, *, reverse: bool) -> None:
+        called = models[::-1] if reverse else models
+        results = [answered(seq, called[seq % 4]) for seq in range(4)]
+        await store.append_chunk(await claimed(store, job), chunk_of(results, at=1), shard_done=True)
+
+    jobs = [job for _, jobs in created for job in jobs]
+    await asyncio.gather(*(run(job, reverse=number % 2 == 0) for number, job in enumerate(jobs)))
+    groups = await usage(store, "model")
+    assert [group.amounts for group in groups] == [used(len(jobs), 7 * len(jobs))] * len(models)
 
 
 @pytest.mark.parametrize("model", ["zero \0", "surrogate \udc00", "long" * 2000], ids=["zero", "surrogate", "long"])
