@@ -37,6 +37,18 @@ CANCEL_TIMEOUT = 0.1
 """Seconds that an HTTP request has to react to its cancellation."""
 
 
+def run_server(
+    settings: Settings, started: Callable[[str], None], *, role: Role = "both", listens: bool = True
+) -> None:
+    """Run `serve` in an event loop of its own.
+
+    The objects of all imported modules are excluded from garbage collection before it starts: a collection of them
+    takes as long as the loop may stall.
+    """
+    _exclude_from_garbage_collection()
+    asyncio.run(serve(settings, started, role=role, listens=listens))
+
+
 async def serve(
     settings: Settings, started: Callable[[str], None], *, role: Role = "both", listens: bool = True
 ) -> None:
@@ -56,10 +68,11 @@ async def serve(
     runner = JsonErrorRunner(app, max_connections=connections_that_fit(settings), shutdown_timeout=CANCEL_TIMEOUT)
     try:
         await runner.setup()
+        _exclude_from_garbage_collection()
+        gc.set_threshold(GC_THRESHOLD, 10, 10)
         site = await _listen(runner, settings) if listens else None
         signals, url = _Signals(), _url(settings.host, runner) if listens else ""
         _log_start(app[ENGINE].cluster.member, url, role)
-        _tune_garbage_collection()
         started(url)
         await signals.first.wait()
         in_flight = app[ENGINE].router.in_flight
@@ -125,11 +138,10 @@ def _translated(settings: Settings) -> Iterator[None]:
         raise ConfigurationError("host, port", f"an address to listen on; {address}") from error
 
 
-def _tune_garbage_collection() -> None:
-    """Exclude the objects of the start from garbage collection, and collect less often."""
+def _exclude_from_garbage_collection() -> None:
+    """Exclude all objects that are in use now."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 10, 10)
 
 
 class _Signals:

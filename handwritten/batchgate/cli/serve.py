@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from functools import partial
@@ -15,7 +14,7 @@ from batchgate.cli.banner import announce_gateway
 from batchgate.cli.log_output import FORMATS, LEVELS, log_to_stderr
 from batchgate.cli.umask import restrict_umask
 from batchgate.installation import Role
-from batchgate.server import serve
+from batchgate.server import run_server
 from batchgate.settings import Settings, load_settings, unknown_variables
 
 logger = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ def serve_command(config: Path | None, *, no_worker: bool, **given: object) -> N
     """
     settings = settings_of(config, **given)
     role: Role = "gateway" if no_worker else "both"
-    asyncio.run(serve(settings, partial(announce_gateway, settings), role=role))
+    run_server(settings, partial(announce_gateway, settings), role=role)
 
 
 def settings_of(config: Path | None, **given: object) -> Settings:

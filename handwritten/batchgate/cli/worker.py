@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import click
 from batchgate.cli.banner import announce_worker
 from batchgate.cli.log_output import FORMATS, LEVELS
 from batchgate.cli.serve import settings_of
-from batchgate.server import serve
+from batchgate.server import run_server
 
 
 @click.command("worker")
@@ -40,4 +39,4 @@ def worker_command(config: Path | None, *, port: int | None, **given: object) ->
     and releases the rest; a second signal cancels them. A worker listens on no port unless --port is given.
     """
     settings = settings_of(config, port=port, **given)
-    asyncio.run(serve(settings, partial(announce_worker, settings), role="worker", listens=port is not None))
+    run_server(settings, partial(announce_worker, settings), role="worker", listens=port is not None)
