@@ -438,6 +438,24 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     """The id of the batch whose requests it retries; null for any other batch."""
 
     priority: Priority
+    reuses: (
+        Annotated[
+            str,
+            Meta(
+                description="The id of the batch whose results its requests take over where they are equal; null if the create named none."
+            ),
+        ]
+        | None
+    )
+    """The id of the batch whose results its requests take over where they are equal; null if the create named none."""
+
+    reused: Annotated[
+        int,
+        Meta(
+            description="Requests that took over a result; part of `succeeded`. They were not sent, and cost nothing: their tokens and their price count in the other batch."
+        ),
+    ]
+    """Requests that took over a result; part of `succeeded`. They were not sent, and cost nothing: their tokens and their price count in the other batch."""
 
 
 class BatchRefusal(OpenStruct, frozen=True, kw_only=True):
@@ -806,6 +824,19 @@ class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     """How many first results for one model pause the batch if all of them are the same permanent error; 0 for none. Without it the setting `fail_fast` decides, which is 20 by default."""
+
+    reuse: (
+        Annotated[
+            str,
+            Meta(
+                description="The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it."""
 
     metadata: BatchMetadata | None | UnsetType = UNSET
     output_expires_after: OutputExpiresAfter | None | UnsetType = UNSET
@@ -1609,6 +1640,7 @@ PauseCode: TypeAlias = Annotated[
         "identical_errors",
         "budget_reached",
         "price_unknown",
+        "reuse_failed",
         "key_rejected",
         "payment_required",
         "permission_denied",
@@ -1617,7 +1649,7 @@ PauseCode: TypeAlias = Annotated[
         "rate_limited",
     ],
     Meta(
-        description="Why no or few requests are sent. `requested`: a caller has paused the batch. `identical_errors`: Batchgate has paused it, because its first results for a model are the same permanent error. `budget_reached`: its responses have cost as much as its budget. `price_unknown`: it has a budget, and the cost of a response is unknown. The others concern an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error. `rate_limited`: the provider asked to wait, or reports that little remains of a rate limit; one request now and then is sent."
+        description="Why no or few requests are sent. `requested`: a caller has paused the batch. `identical_errors`: Batchgate has paused it, because its first results for a model are the same permanent error. `budget_reached`: its responses have cost as much as its budget. `price_unknown`: it has a budget, and the cost of a response is unknown. `reuse_failed`: the results that it reuses cannot be read; resumed, it sends all of its other requests. The others concern an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error. `rate_limited`: the provider asked to wait, or reports that little remains of a rate limit; one request now and then is sent."
     ),
 ]
 

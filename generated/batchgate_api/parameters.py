@@ -158,6 +158,19 @@ class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
     ) = field(name="batchgate-fail-fast", default=UNSET)
     """How many first results for one model pause the batch if all of them are the same permanent error; 0 for none. Without it the setting `fail_fast` of the gateway decides, which is 20 by default."""
 
+    batchgate_reuse: (
+        Annotated[
+            str,
+            Meta(
+                description="The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-reuse", default=UNSET)
+    """The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it."""
+
     batchgate_budget_usd: (
         Annotated[
             float,
@@ -335,6 +348,19 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="batchgate-fail-fast", default=UNSET)
     """How many first results for one model pause the batch if all of them are the same permanent error; 0 for none. Without it the setting `fail_fast` of the gateway decides, which is 20 by default."""
+
+    batchgate_reuse: (
+        Annotated[
+            str,
+            Meta(
+                description="The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-reuse", default=UNSET)
+    """The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it."""
 
     batchgate_budget_usd: (
         Annotated[

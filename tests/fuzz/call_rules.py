@@ -216,6 +216,8 @@ REFUSALS: Final = (
     b"; submit another file.",
     b"; submit the file again.",
     b"model: no account is called ",
+    # Whether the results of a batch can be reused depends on its requests, and on whether it has ended.
+    b"reuse: ",
     # Schemathesis follows the links from a batch to its files, which are deleted with it.
     b"and is deleted with it; delete the batch",
     # An earlier call may have deleted the file of a batch, or there is no file yet. OpenAI answers with 400.

@@ -22,7 +22,7 @@ from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
 from tests.support import openai_batches, unified_batches
 from tests.support.databases import DATABASES, Database, new_database
-from tests.support.openai_batches import chat_line, jsonl, upload_lines
+from tests.support.openai_batches import CHAT, chat_line, jsonl, upload_lines
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 from tests.support.uploads import MULTIPART, upload, valid_form
 
@@ -32,6 +32,13 @@ CURSORS: Final = {"after", "before", "after_id", "before_id", "page_token", "pag
 FILTERS: Final = {"ids[]"}
 """Parameters with ids that leave out objects instead of refusing a call."""
 BODY_IDS: Final = {"input_file_id"}
+REUSED_IDS: Final = {"batchgate-reuse", "reuse"}
+"""A header and a field with the id of a batch; a create with that of a missing batch is refused as not found."""
+BODIES_WITH_REQUESTS: Final = {
+    "createMessageBatch": create_body("a"),
+    "createBatch": {"endpoint": CHAT, "completion_window": "24h", "requests": [chat_line("a")]},
+    "createUnifiedBatch": {"requests": unified_batches.chat_rows("a")},
+}
 NO_IDS: Final = {
     "Idempotency-Key",
     "anthropic-beta",
@@ -206,6 +213,10 @@ def calls_with_id(operation: Operation, path: str, id_: str) -> dict[str, tuple[
         places[name] = filled, {"params": {name: id_}}
     if operation.body is not None and any(field.name in BODY_IDS for field in msgspec.structs.fields(operation.body)):
         places["body"] = filled, {"json": openai_batches.create_body(id_)}
+    if operation.id in BODIES_WITH_REQUESTS:
+        body, header = BODIES_WITH_REQUESTS[operation.id], "batchgate-reuse"
+        named = {"headers": {header: id_}} if header in operation.locations else {}
+        places["reuse"] = filled, {"json": body if named else body | {"reuse": id_}} | named
     return places
 
 
@@ -223,11 +234,11 @@ def is_list(operation: Operation) -> bool:
 def test_every_parameter_is_classified_as_an_id_or_not() -> None:
     for operation in WORKSPACE_OPERATIONS:
         names = operation.locations.keys()
-        assert not names - PATH_IDS - CURSORS - FILTERS - NO_IDS, operation.id
+        assert not names - PATH_IDS - CURSORS - FILTERS - REUSED_IDS - NO_IDS, operation.id
         assert {name for name, place in operation.locations.items() if place == "path"} <= PATH_IDS, operation.id
         if operation.body is not None:
             fields = {field.encode_name for field in msgspec.structs.fields(operation.body)}
-            assert not fields - BODY_IDS - NO_BODY_IDS - set(operation.ignored), operation.id
+            assert not fields - BODY_IDS - REUSED_IDS - NO_BODY_IDS - set(operation.ignored), operation.id
 
 
 @pytest.mark.parametrize(("operation", "path"), CALLS)
@@ -249,7 +260,7 @@ async def test_an_object_of_another_workspace_gets_the_same_response_as_a_missin
                 expected = (status, headers, body.replace(similar_unknown_id(id_).encode(), id_.encode()))
                 assert answer == expected, f"{kind} in {place}"
                 is_in_path = place == "path" or "{" in path
-                expected_status = 404 if is_in_path else 200 if place in FILTERS else 400
+                expected_status = 404 if is_in_path or place == "reuse" else 200 if place in FILTERS else 400
                 assert answer[0] == expected_status, f"{kind} in {place}: {answer[2]!r}"
                 assert place not in FILTERS or b'"data":[]' in answer[2]
     assert await lists_of_the_owner(app) == before

@@ -54,6 +54,8 @@ def progress(total: int, succeeded: int, *failures: FailureGroup, **more: Any) -
         failures=list(failures),
         name=None,
         parent=None,
+        reuses=None,
+        reused=0,
         budget_usd=None,
         priority="normal",
         **given,

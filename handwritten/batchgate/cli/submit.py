@@ -60,6 +60,12 @@ RESULTS_SUFFIX: Final = ".results.jsonl"
     "(without it, the gateway decides).",
 )
 @click.option(
+    "--reuse",
+    metavar="BATCH_ID",
+    callback=header_value,
+    help="Take over the results of this ended batch where requests are equal and succeeded there; run the others.",
+)
+@click.option(
     "--webhook", metavar="URL", callback=header_value, help="Send the events of this batch to an https URL, signed."
 )
 @click.option(
@@ -81,6 +87,7 @@ def submit_command(
     priority: str | None,
     budget: float | None,
     fail_fast: int | None,
+    reuse: str | None,
     webhook: str | None,
     dry_run: bool,
 ) -> None:
@@ -96,6 +103,8 @@ def submit_command(
         raise click.UsageError("--output needs --wait; without it, `batchgate results ID` writes the results.")
     if dry_run and wait:
         raise click.UsageError("--dry-run creates no batch to --wait for.")
+    if dry_run and reuse is not None:
+        raise click.UsageError("--dry-run reads no other batch; leave out --reuse to see what all requests would need.")
     if dry_run:
         show_validation(context, connection, file, account=account, lane=lane)
         return
@@ -108,6 +117,7 @@ def submit_command(
         "batchgate-priority": priority,
         "batchgate-budget-usd": None if budget is None else str(budget),
         "batchgate-fail-fast": None if fail_fast is None else str(fail_fast),
+        "batchgate-reuse": reuse,
         "batchgate-webhook-url": webhook,
     }
     batch_id = asyncio.run(_submit(connection, file.fileno(), asked))

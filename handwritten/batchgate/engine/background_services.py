@@ -21,6 +21,9 @@ from batchgate.engine.native.job_record import NativeServices
 from batchgate.engine.native.native_jobs import MAX_TRANSFERS, NativeJobs
 from batchgate.engine.native.planner import NativePlanner
 from batchgate.engine.results.finalizer import Finalizer
+from batchgate.engine.results.request_hashes import RequestHashes
+from batchgate.engine.results.result_reuse import ResultReuse
+from batchgate.engine.results.row_outcomes import RowOutcomes
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.support.health_problems import HealthReporter
 from batchgate.engine.webhooks.deliverer import WebhookDeliverer
@@ -29,14 +32,17 @@ from batchgate.engine.webhooks.deliverer import WebhookDeliverer
 class BackgroundServices:
     """Builds and connects the services; signals about a batch (`BatchSignals`) reach them through this class."""
 
-    def __init__(self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: HealthReporter) -> None:
+    def __init__(
+        self, needs: EngineDependencies, orphan_blobs: OrphanBlobs, outcomes: RowOutcomes, report: HealthReporter
+    ) -> None:
         self._router = needs.router
         self._queue = needs.queue
         self.finalizer = _finalizer(needs, orphan_blobs, report)
         self.worker = _worker(needs, self.finalizer, orphan_blobs, report)
         self.task_cleanup = TaskCleanup(needs.store, needs.router, needs.clock, needs.cluster, report)
         self.native_jobs = _native_jobs(needs, self.worker.executor, report)
-        self.planner = _planner(needs, self.worker.executor, self.native_jobs, report)
+        self._reuse = _reuse(needs, outcomes, paused=self.steer)
+        self.planner = _planner(needs, self.worker.executor, self._reuse, self.native_jobs, report)
         self.validator = _validator(needs, orphan_blobs, self.planner, report)
         self.sweeper = self._sweeper(needs, orphan_blobs, report)
         self.steering = SteeringWatch(
@@ -202,14 +208,33 @@ def _native_jobs(needs: EngineDependencies, executor: Executor, report: HealthRe
     return NativeJobs(services, needs.cluster)
 
 
+def _reuse(needs: EngineDependencies, outcomes: RowOutcomes, *, paused: Callable[[], None]) -> ResultReuse:
+    return ResultReuse(
+        store=needs.store,
+        steering=needs.steering,
+        blobs=needs.blobs,
+        rows=needs.rows,
+        outcomes=outcomes,
+        hashes=RequestHashes(needs.rows, needs.router.resolve),
+        clock=needs.clock,
+        telemetry=needs.telemetry,
+        paused=paused,
+    )
+
+
 def _planner(
-    needs: EngineDependencies, executor: Executor, native_jobs: NativeJobs, report: HealthReporter
+    needs: EngineDependencies,
+    executor: Executor,
+    reuse: ResultReuse,
+    native_jobs: NativeJobs,
+    report: HealthReporter,
 ) -> NativePlanner:
     return NativePlanner(
         store=needs.store,
         blobs=needs.blobs,
         queue=needs.queue,
         executor=executor,
+        reuse=reuse.apply,
         clock=needs.clock,
         cluster=needs.cluster,
         planned=native_jobs.look,

@@ -73,7 +73,12 @@ class Engine:
         self._stopping_since: int | None = None
         orphan_blobs = OrphanBlobs(needs.store, needs.blobs)
         self._probe = StorageProbe(orphan_blobs, self._problems.report)
-        self._services = BackgroundServices(needs, orphan_blobs, self._problems.report) if needs.has_worker else None
+        self._damaged = DamagedBlobs(needs.scrub, self._problems.report)
+        self.contents = ContentRenderer(needs.blobs, self._damaged, needs.rows, needs.translator)
+        outcomes = RowOutcomes(needs.blobs, self.contents, needs.rows)
+        self._services = None
+        if needs.has_worker:
+            self._services = BackgroundServices(needs, orphan_blobs, outcomes, self._problems.report)
         signals = self._services or NoBatchSignals()
         self._member = self._cluster_member(needs, signals)
         self._clock_watch = ClockWatch(needs.clock, needs.database_time, self._problems.report)
@@ -92,12 +97,10 @@ class Engine:
         self.looks = BatchLooks(needs.store, needs.steering, needs.events, needs.clock)
         self.usage = UsageReports(needs.usage, needs.clock)
         self.forecasts = Forecasts(needs.clock, needs.router)
-        self._damaged = DamagedBlobs(needs.scrub, self._problems.report)
-        self.contents = ContentRenderer(needs.blobs, self._damaged, needs.rows, needs.translator)
         self.retries = BatchRetry(
             store=needs.store,
             batches=self.batches,
-            outcomes=RowOutcomes(needs.blobs, self.contents, needs.rows),
+            outcomes=outcomes,
             rows=needs.rows,
             without_account=needs.router.without_account,
             unknown_prefix=needs.router.unknown_prefix,

@@ -13,7 +13,7 @@ from batchgate.engine.model.errors import StaleClaim
 from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.native_job import NativeJob, bounds_of, unpack_between, unpack_set
 from batchgate.engine.model.price import Spend
-from batchgate.engine.model.shard import Shard
+from batchgate.engine.model.shard import ResultChunk, Shard
 from batchgate.store.records import Row, spend_row, unpack_seqs
 
 
@@ -84,6 +84,14 @@ def shards_of_job(rows: Iterable[Row], seqs: bytes) -> list[int]:
 def stale_job(job: NativeJob) -> StaleClaim:
     """Return the error for a job that has another epoch or has ended."""
     return StaleClaim(f"native job {job.token} is no longer held at epoch {job.epoch}")
+
+
+def needs_storing(claim: Claim, chunk: ResultChunk, finished: frozenset[int]) -> bool:
+    """Return whether the results of a chunk are to be stored; raises `StaleClaim` if only some of them are stored."""
+    stored = finished.intersection(chunk.seqs)
+    if stored and len(stored) < len(chunk.seqs):
+        raise StaleClaim(f"requests of shard {claim.shard.index} of {claim.batch.id} have results by now")
+    return not stored
 
 
 def closed_shard(job: NativeJob, shard: int) -> StaleClaim:

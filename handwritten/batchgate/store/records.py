@@ -108,7 +108,12 @@ def validated_input_row(batch_key: int, validated: ValidatedInput, now: int) -> 
 
 def chunk_counts(chunk: ResultChunk) -> dict[str, int]:
     """Return what a chunk adds to the counts of its batch."""
-    counts = {"succeeded": chunk.succeeded, "errored": chunk.errored, "repeated": chunk.repeated}
+    counts = {
+        "succeeded": chunk.succeeded,
+        "errored": chunk.errored,
+        "repeated": chunk.repeated,
+        "reused": chunk.reused,
+    }
     return counts | spend_row(chunk.spend) | msgspec.structs.asdict(chunk.usage)
 
 
@@ -200,6 +205,7 @@ def batch_from_row(row: Row) -> Batch:
         status=row["status"],
         counts=counts,
         repeated=row["repeated"],
+        reused=row["reused"],
         usage=usage,
         first_faults=row["first_faults"],
         created_at=row["created_at"],

@@ -50,6 +50,11 @@ class CompositeTelemetry:
         for listener in self._listeners:
             listener.results_flushed(claim, chunk, seconds=seconds, native=native)
 
+    def results_reused(self, claim: Claim, chunk: ResultChunk) -> None:
+        """Forward the event."""
+        for listener in self._listeners:
+            listener.results_reused(claim, chunk)
+
     def requests_redelivered(self, claim: Claim, number: int) -> None:
         """Forward the event."""
         for listener in self._listeners:

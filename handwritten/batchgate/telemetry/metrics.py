@@ -52,6 +52,9 @@ class Metrics(NoTelemetry):
             "Requests sent again because a worker was lost before it stored their results.",
             WORKSPACE_LABEL,
         )
+        self._reused = self._counter(
+            "batchgate_requests_reused", "Requests that took over a result instead of being sent.", WORKSPACE_LABEL
+        )
         self._created = self._counter("batchgate_batches_created", "Batches created.", WORKSPACE_LABEL)
         self._ended = self._counter("batchgate_batches_ended", "Batches that have ended.", WORKSPACE_LABEL)
         self._intake_requests = self._counter(
@@ -99,6 +102,11 @@ class Metrics(NoTelemetry):
             self._native.results_stored(claim.batch, chunk, native=native)
             self._result_write.observe(seconds)
             self._finish(claim.batch, succeeded=chunk.succeeded, errored=chunk.errored)
+
+    def results_reused(self, claim: Claim, chunk: ResultChunk) -> None:
+        """Count results that were taken over: they belong to no lane."""
+        self._reused.labels(self._workspaces(claim.batch.workspace)).inc(chunk.reused)
+        self._finish(claim.batch, succeeded=chunk.succeeded)
 
     def requests_redelivered(self, claim: Claim, number: int) -> None:
         """Count redelivered requests."""

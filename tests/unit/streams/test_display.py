@@ -35,6 +35,8 @@ def progress(status: Any = "in_progress", total: int = 100, **counts: Any) -> Ba
         "name": None,
         "metadata": None,
         "parent": None,
+        "reuses": None,
+        "reused": 0,
         "budget_usd": None,
         "priority": "normal",
     }

@@ -37,6 +37,8 @@ def progress(status: Any = "in_progress") -> BatchProgress:
         None,
         None,
         "normal",
+        None,
+        0,
     )
 
 

@@ -69,6 +69,10 @@ class BatchProgress:
         parent (None | str): The id of the batch whose requests it retries; null for any other batch.
         priority (Priority): Which share of the calls of its workspace a batch gets: each priority nine times as much as
             the next lower one. Without one it is `normal`.
+        reuses (None | str): The id of the batch whose results its requests take over where they are equal; null if the
+            create named none.
+        reused (int): Requests that took over a result; part of `succeeded`. They were not sent, and cost nothing: their
+            tokens and their price count in the other batch.
     """
 
     id: str
@@ -94,6 +98,8 @@ class BatchProgress:
     metadata: BatchMetadata | None
     parent: None | str
     priority: Priority
+    reuses: None | str
+    reused: int
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -179,6 +185,11 @@ class BatchProgress:
 
         priority: str = self.priority
 
+        reuses: None | str
+        reuses = self.reuses
+
+        reused = self.reused
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -206,6 +217,8 @@ class BatchProgress:
                 "metadata": metadata,
                 "parent": parent,
                 "priority": priority,
+                "reuses": reuses,
+                "reused": reused,
             }
         )
 
@@ -358,6 +371,15 @@ class BatchProgress:
 
         priority = check_priority(d.pop("priority"))
 
+        def _parse_reuses(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        reuses = _parse_reuses(d.pop("reuses"))
+
+        reused = d.pop("reused")
+
         batch_progress = cls(
             id=id,
             status=status,
@@ -382,6 +404,8 @@ class BatchProgress:
             metadata=metadata,
             parent=parent,
             priority=priority,
+            reuses=reuses,
+            reused=reused,
         )
 
         batch_progress.additional_properties = d

@@ -48,6 +48,10 @@ class CreateUnifiedBatch:
             much, the batch is paused; requests in flight finish.
         fail_fast (int | Unset): How many first results for one model pause the batch if all of them are the same
             permanent error; 0 for none. Without it the setting `fail_fast` decides, which is 20 by default.
+        reuse (str | Unset): The id of an ended batch of the workspace, of the same API and endpoint. A request that
+            equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being
+            sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the
+            headers that are sent with it.
         metadata (BatchMetadata | None | Unset):
         output_expires_after (None | OutputExpiresAfter | Unset):
         storage_config (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would
@@ -85,6 +89,7 @@ class CreateUnifiedBatch:
     webhook: None | str | Unset = UNSET
     budget_usd: float | Unset = UNSET
     fail_fast: int | Unset = UNSET
+    reuse: str | Unset = UNSET
     metadata: BatchMetadata | None | Unset = UNSET
     output_expires_after: None | OutputExpiresAfter | Unset = UNSET
     storage_config: Any | Unset = UNSET
@@ -147,6 +152,8 @@ class CreateUnifiedBatch:
         budget_usd = self.budget_usd
 
         fail_fast = self.fail_fast
+
+        reuse = self.reuse
 
         metadata: dict[str, Any] | None | Unset
         if isinstance(self.metadata, Unset):
@@ -211,6 +218,8 @@ class CreateUnifiedBatch:
             field_dict["budget_usd"] = budget_usd
         if fail_fast is not UNSET:
             field_dict["fail_fast"] = fail_fast
+        if reuse is not UNSET:
+            field_dict["reuse"] = reuse
         if metadata is not UNSET:
             field_dict["metadata"] = metadata
         if output_expires_after is not UNSET:
@@ -312,6 +321,8 @@ class CreateUnifiedBatch:
 
         fail_fast = d.pop("fail_fast", UNSET)
 
+        reuse = d.pop("reuse", UNSET)
+
         def _parse_metadata(data: object) -> BatchMetadata | None | Unset:
             if data is None:
                 return data
@@ -380,6 +391,7 @@ class CreateUnifiedBatch:
             webhook=webhook,
             budget_usd=budget_usd,
             fail_fast=fail_fast,
+            reuse=reuse,
             metadata=metadata,
             output_expires_after=output_expires_after,
             storage_config=storage_config,

@@ -11,6 +11,7 @@ PauseCode = Literal[
     "provider_failing",
     "rate_limited",
     "requested",
+    "reuse_failed",
     "unreachable",
 ]
 
@@ -24,6 +25,7 @@ PAUSE_CODE_VALUES: set[PauseCode] = {
     "provider_failing",
     "rate_limited",
     "requested",
+    "reuse_failed",
     "unreachable",
 }
 

@@ -19,12 +19,12 @@ from batchgate.api.request_body import body_decoder, pieces
 from batchgate.engine.model.batch import BatchOptions
 from batchgate.engine.model.budget import budget_option
 from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.provider_call import ANTHROPIC_VERSION
 from batchgate.engine.model.submission import Submission
 from batchgate.engine.ports.blobs import Blobs
 from batchgate_api import anthropic, parameters
 
 DEFAULT_LIMIT = 20
-DEFAULT_VERSION = "2023-06-01"
 
 
 class MessageBatchesHandler:
@@ -116,6 +116,7 @@ def _options(parameters: parameters.CreateMessageBatchParameters) -> BatchOption
         metadata=metadata_of_form("batchgate-metadata", parameters.batchgate_metadata),
         priority=parameters.batchgate_priority,
         fail_fast=parameters.batchgate_fail_fast,
+        reuse=parameters.batchgate_reuse,
         budget=budget_option(parameters.batchgate_budget_usd),
         webhook=parameters.batchgate_webhook_url,
     )
@@ -123,7 +124,7 @@ def _options(parameters: parameters.CreateMessageBatchParameters) -> BatchOption
 
 def _upstream_headers(parameters: parameters.CreateMessageBatchParameters) -> dict[str, str]:
     headers = {
-        "anthropic-version": value_or_none(parameters.anthropic_version) or DEFAULT_VERSION,
+        "anthropic-version": value_or_none(parameters.anthropic_version) or ANTHROPIC_VERSION,
         "anthropic-beta": value_or_none(parameters.anthropic_beta),
         "anthropic-user-profile-id": value_or_none(parameters.anthropic_user_profile_id),
     }

@@ -72,6 +72,8 @@ class BatchProgressHandler:
             name=batch.options.batch_name,
             metadata=metadata_view(batch),
             parent=batch.parent,
+            reuses=batch.options.reused_batch,
+            reused=batch.reused,
             priority=batch.priority,
             status=batch.status,
             **counts,

@@ -108,5 +108,6 @@ def _options(form: OpenaiBatchFormat, parameters: parameters.CreateBatchParamete
         priority=parameters.batchgate_priority,
         webhook=parameters.batchgate_webhook_url,
         fail_fast=parameters.batchgate_fail_fast,
+        reuse=parameters.batchgate_reuse,
         budget=budget_option(parameters.batchgate_budget_usd),
     )

@@ -109,6 +109,7 @@ def _options(form: UnifiedBatchFormat, model: str | None) -> BatchOptions:
         name=_name(form),
         webhook=UNSET if form.fields.webhook is None else form.fields.webhook,
         fail_fast=form.fields.fail_fast,
+        reuse=form.fields.reuse,
         budget=budget_option(form.fields.budget_usd),
     )
 

@@ -103,15 +103,16 @@ class Router:
         """Return which lane the requests of a batch take that needs no plan, and why; empty if it needs one."""
         found = [self._endpoints[name] for name in self.accounts_of(batch) if name in self._endpoints]
         reasons = [reason for endpoint in found if (reason := reason_of_account(batch.options, endpoint)) is not None]
-        if not found or len(reasons) < len(found) or not batch.counts.total:
+        if not found or len(reasons) < len(found) or batch.counts.total == batch.reused:
             return ()
         is_called = any(lane_of(batch.options, endpoint) != "native" for endpoint in found)
+        called = batch.counts.total - batch.reused
         part = LanePart(
             account=found[0].account.name if len(found) == 1 else None,
             model=batch.model,
             lane="direct" if is_called else "none",
             reason=reasons[0] if len(set(reasons)) == 1 else LaneReason("no_batch_api", NO_BATCH_API),
-            requests=batch.counts.total,
+            requests=called,
         )
         return (part,)
 
@@ -245,12 +246,18 @@ class Router:
         the model's name, as in ``meta-llama/Llama-3``. Raises `RequestError` if it is none, or if the default account
         does not exist.
         """
+        return self.route_to(*self.resolve(default, model))
+
+    def resolve(self, default: str, model: str) -> tuple[str, str]:
+        """Return the account that a model goes to, and its name there, as `route` chooses them.
+
+        Raises `RequestError` for a wrong prefix.
+        """
         prefix, slash, rest = model.partition("/")
         named = self._named_account(default, prefix) if slash and rest else None
         if named is None and slash and (unknown := self.unknown_prefix(default, prefix)) is not None:
             raise RequestError("not_found_error", unknown)
-        name, upstream_model = (default, model) if named is None else (named, rest)
-        return self.route_to(name, upstream_model)
+        return (default, model) if named is None else (named, rest)
 
     def route_to(self, account: str, model: str) -> Route:
         """Return the route to an account for a model by the provider's name; raises `RequestError` without it."""

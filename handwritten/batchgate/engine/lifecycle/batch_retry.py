@@ -84,7 +84,7 @@ class BatchRetry:
         )
 
     def _options(self, parent: Batch, retry: Retry, name: str | UnsetType) -> BatchOptions:
-        options = structs.replace(parent.options, input_file=None)
+        options = structs.replace(parent.options, input_file=None, reuse=UNSET)
         if name is not UNSET:
             options = structs.replace(options, name=name)
         if retry.account is not None and retry.account != parent.provider:

@@ -27,6 +27,7 @@ from batchgate.engine.ports.body_readers import BodyReader
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
+from batchgate.engine.results.reusable_batch import check_reusable
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.storage.storage_probe import StorageProbe
 from batchgate.engine.support.cancellation import shielded
@@ -136,12 +137,19 @@ class Batches:
             return new, batch
 
     async def _check_options(self, new: NewBatch) -> None:
-        """Refuse a webhook or budget that cannot be kept, unless the batch exists: what it needs may be gone by now."""
-        if new.options.webhook_url is None and new.options.first_budget is None:
+        """Refuse a webhook, budget or reuse that cannot be kept, unless the batch exists: what it needs may be gone."""
+        options = new.options
+        if options.webhook_url is None and options.first_budget is None and options.reused_batch is None:
             return
         if await self._store.find_repeated(new) is None:
             await self._check_webhook(new)
             self.check_price(new)
+            await self._check_reuse(new)
+
+    async def _check_reuse(self, new: NewBatch) -> None:
+        """Raise `RefusedError` if the batch names one whose results it cannot reuse."""
+        if (name := new.options.reused_batch) is not None:
+            check_reusable(await self.find(new.workspace, name), new.dialect, new.options)
 
     def check_price(self, new: NewBatch) -> None:
         """Refuse a budget that cannot be kept, as far as that is known: all requests have one model without a price."""
@@ -157,7 +165,8 @@ class Batches:
     def _with_lane(self, new: NewBatch, accounts: Iterable[str] | None) -> NewBatch:
         """Return a batch that keeps its lane, and whether that needs a plan, when the settings of accounts change."""
         options = self._decided(new.options, accounts)
-        return structs.replace(new, options=options, planned=self._needs_plan(options, accounts))
+        planned = options.reused_batch is not None or self._needs_plan(options, accounts)
+        return structs.replace(new, options=options, planned=planned)
 
     async def _store_and_enqueue(self, new: NewBatch) -> Batch:
         batch, jobs = await self._store.create_batch(new)
@@ -205,6 +214,7 @@ class Batches:
         if await self._store.find_repeated(new) is None:  # the file of a repeated create may be deleted by now
             await self.input_file(submission)
             await self._check_webhook(new)
+            await self._check_reuse(new)
         with self._probe.reporting_errors():
             batch, _ = await shielded(self._store.create_batch(new))
         if batch.id != new.id:
@@ -232,9 +242,12 @@ class Batches:
         return file
 
     async def preview(self, submission: Submission) -> NewBatch:
-        """Return the batch that a create would store, without its requests; raises `RefusedError` for its webhook."""
+        """Return the batch that a create would store, without requests; raises `RefusedError` for its webhook or reuse."""
         new = self._new_batch(new_id("batch"), submission, b"")
         await self._check_webhook(new)
+        if new.options.reused_batch is not None:
+            message = "reuse: an estimate reads no other batch; leave it out to see what all of the requests would need"
+            raise RefusedError("invalid_request_error", message, param="reuse")
         return new
 
     async def find(self, workspace: str, batch_id: str, *, provider: str | None = None) -> Batch:

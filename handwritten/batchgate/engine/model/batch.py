@@ -29,8 +29,9 @@ BatchStatus: TypeAlias = Literal["validating", "failed", "in_progress", "canceli
 BatchEnd: TypeAlias = Literal["canceled", "expired", "completed"]
 """Why a batch ended."""
 
-BatchPauseCode: TypeAlias = Literal["requested", "identical_errors", BudgetPauseCode]
-"""``requested``: a caller has paused the batch. ``identical_errors``: see `fail_fast`."""
+BatchPauseCode: TypeAlias = Literal["requested", "identical_errors", "reuse_failed", BudgetPauseCode]
+"""``requested``: a caller has paused the batch. ``identical_errors``: see `fail_fast`. ``reuse_failed``: the results
+that it reuses cannot be read."""
 
 EXPEDITED_BEFORE_EXPIRY = 2 * HOUR
 """From this long before its expiry, a batch is sent before all batches that have more time."""
@@ -113,6 +114,15 @@ class BatchOptions(Struct, frozen=True, kw_only=True):
         """The caller's name for the batch; None if there is none."""
         return None if self.name is UNSET else self.name
 
+    reuse: str | UnsetType = UNSET
+    """The id of the batch whose results its requests take over where they are equal. Unset if there is none, so that
+    fingerprints are those of older versions."""
+
+    @property
+    def reused_batch(self) -> str | None:
+        """The id of the batch whose results are reused; None if there is none."""
+        return None if self.reuse is UNSET else self.reuse
+
     webhook: str | UnsetType = UNSET
     """The URL that gets the events of the batch. Unset if there is none, so that fingerprints are those of older
     versions."""
@@ -160,6 +170,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     """Headers of the create call that are sent to the provider with each request; names in lower case."""
     status: BatchStatus
     counts: Counts
+    reused: int = 0
+    """The number of requests that took over a result; they count as succeeded."""
     usage: Usage = Usage()
     first_faults: bytes | None = None
     """The first `InputFault`s of a failed batch, as a JSON array."""

@@ -87,8 +87,8 @@ def forecast(batch: Batch, jobs: Sequence[NativeJob], windows: Mapping[str, int]
 def projected_cost(batch: Batch) -> int | None:
     """Return what a batch will have cost if the other requests cost what those with a result did, on average."""
     counts, spend = batch.counts, batch.spend
-    finished = counts.succeeded + counts.errored
-    priced = finished - spend.unpriced
+    called = counts.succeeded + counts.errored - batch.reused
+    priced = called - spend.unpriced
     if not spend.is_known or priced <= 0:
         return None
     return spend.total + spend.total * counts.processing // priced

@@ -29,6 +29,9 @@ RowKind: TypeAlias = Literal[
 ]
 """The API that a request is written for; it determines the wire formats of request and answer."""
 
+ANTHROPIC_VERSION: Final = "2023-06-01"
+"""The header ``anthropic-version`` of calls for which the caller gave none."""
+
 OWN_KINDS: Final[frozenset[RowKind]] = frozenset({"replicate", "elevenlabs", "runway"})
 """The kinds whose requests go to urls of one provider, and reach no other; each has the provider's name."""
 

@@ -66,6 +66,8 @@ class ResultChunk(Struct, frozen=True, kw_only=True):
     """What the answers have cost."""
     repeated: int = 0
     """How many of the requests an earlier claim of the shard had sent already."""
+    reused: int = 0
+    """How many of the results are taken over from another batch."""
     ended_tasks: tuple[int, ...] = ()
     """The requests whose tasks are no longer needed."""
     outputs: tuple[NewFile, ...] = ()

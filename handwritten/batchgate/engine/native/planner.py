@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -12,6 +12,7 @@ from batchgate.engine.dispatch.executor import Executor
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.clock import ExpiryClock
+from batchgate.engine.model.errors import StaleClaim
 from batchgate.engine.model.native_job import NativeJob, unpack_set
 from batchgate.engine.model.shard import ResultLine
 from batchgate.engine.native.lane_plan import LanePlan
@@ -33,7 +34,7 @@ BYTES_AT_ONCE: Final = 512 * 1024
 
 
 class NativePlanner:
-    """Plans batches that may use a provider's batch API. Until then their shards are held."""
+    """Plans batches that may use a provider's batch API, or reuse results. Until then their shards are held."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class NativePlanner:
         blobs: Blobs,
         queue: Queue,
         executor: Executor,
+        reuse: Callable[[Batch, Sequence[Claim]], Awaitable[frozenset[int]]],
         clock: ExpiryClock,
         cluster: Cluster,
         planned: Callable[[], None],
@@ -52,6 +54,7 @@ class NativePlanner:
         self._blobs = blobs
         self._queue = queue
         self._executor = executor
+        self._reuse = reuse
         self._clock = clock
         self._planned = planned
         self._telemetry = telemetry
@@ -72,9 +75,14 @@ class NativePlanner:
         claims = await self._store.list_shards(batch)
         plan = LanePlan(batch)
         if batch.status == "in_progress" and not self._clock.has_passed(batch.expires_at):
+            try:
+                finished = await self._reuse(batch, claims)
+            except StaleClaim:
+                return  # another process has planned it meanwhile
             async with aclosing(read_shards(self._blobs, claims)) as shards:
                 async for lines in shards:
-                    await self._add(batch, lines, plan)
+                    open_lines = [(seq, line) for seq, line in lines if seq not in finished] if finished else lines
+                    await self._add(batch, open_lines, plan)
         # It takes 100 ms if they are many.
         jobs, direct = await asyncio.to_thread(_jobs, plan, claims, self._clock.now())
         hit_failpoint("native_grouped")

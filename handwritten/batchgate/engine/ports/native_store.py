@@ -25,6 +25,13 @@ class NativeJobStore(Protocol):
         """Read the keys of the batches in progress or canceling that wait for their plan."""
         ...
 
+    async def append_reused(self, claim: Claim, chunk: ResultChunk) -> None:
+        """Write results that requests of a held shard take over from another batch; nothing if they have them already.
+
+        Raises `StaleClaim`, and writes nothing, if the plan of the batch is saved, or only some of them have a result.
+        """
+        ...
+
     async def save_plan(
         self,
         batch_key: int,

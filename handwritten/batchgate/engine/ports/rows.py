@@ -77,6 +77,10 @@ class RowFormat(Protocol):
         """Read from a result line how its request ended."""
         ...
 
+    def answer(self, line: bytes) -> bytes:
+        """Read the answer from the result line of a request that succeeded, as `succeeded_line` takes it."""
+        ...
+
     def change_model(self, line: bytes, change: Callable[[str], str]) -> bytes:
         """Return an input line whose request names the model that ``change`` returns for the one it names.
 

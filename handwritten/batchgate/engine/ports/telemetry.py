@@ -90,6 +90,10 @@ class Telemetry(Protocol):
         """Record that results of one lane are durable; writing them took ``seconds``."""
         ...
 
+    def results_reused(self, claim: Claim, chunk: ResultChunk) -> None:
+        """Record that results which requests took over from another batch are durable."""
+        ...
+
     def requests_redelivered(self, claim: Claim, number: int) -> None:
         """Record the number of requests that are sent again, because a worker ended before it stored their answers."""
         ...
@@ -138,6 +142,9 @@ class NoTelemetry:
         """Do nothing."""
 
     def results_flushed(self, claim: Claim, chunk: ResultChunk, *, seconds: float, native: bool) -> None:
+        """Do nothing."""
+
+    def results_reused(self, claim: Claim, chunk: ResultChunk) -> None:
         """Do nothing."""
 
     def requests_redelivered(self, claim: Claim, number: int) -> None:

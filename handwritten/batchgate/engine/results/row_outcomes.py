@@ -33,6 +33,18 @@ class EndedRow(Struct, frozen=True):
     custom_id: str
     failure: FailureKind | None
     """Why it did not succeed; None if it did."""
+    offset: int = 0
+    """Where its result line begins in the result file."""
+    size: int = 0
+    """The bytes of its result line; 0 if it has none."""
+
+
+class _Outcome(Struct, frozen=True):
+    """A result line of the batch: how the request ended, and where the line is."""
+
+    row: RowOutcome
+    offset: int
+    size: int
 
 
 class RowOutcomes:
@@ -50,7 +62,7 @@ class RowOutcomes:
         """
         name = batch.input_blob
         assert name is not None
-        waiting: deque[RowOutcome] = deque()
+        waiting: deque[_Outcome] = deque()
         async with aclosing(self._outcomes(batch)) as outcomes, aclosing(self._input(batch, name)) as groups:
             async for group in groups:
                 lines = BytesIO(group).readlines()
@@ -60,12 +72,13 @@ class RowOutcomes:
             if waiting or await anext(outcomes, None) is not None:
                 raise DamagedBlob(f"{name}: damaged: the batch has results for requests that are not in its input")
 
-    async def _outcomes(self, batch: Batch) -> AsyncGenerator[list[RowOutcome], None]:
+    async def _outcomes(self, batch: Batch) -> AsyncGenerator[list[_Outcome], None]:
         results = stored_results(batch)
-        read = partial(_outcomes_of, results.name, self._rows[batch.dialect])
+        read, offset = partial(_outcomes_of, results.name, self._rows[batch.dialect]), 0
         async with aclosing(complete_lines(results.name, self._contents.read(results))) as groups:
             async for group in groups:
-                yield await asyncio.to_thread(read, group)
+                yield await asyncio.to_thread(read, group, offset)
+                offset += len(group)
 
     async def _input(self, batch: Batch, name: str) -> ByteStream:
         """Yield the lines of the stored input, and verify it as a whole."""
@@ -77,7 +90,7 @@ class RowOutcomes:
         if batch.input_hash is not None and found.digest() != batch.input_hash:
             raise DamagedBlob(f"{name}: damaged: its hash is not the one of what was written")
 
-    def _paired(self, batch: Batch, name: str, lines: list[bytes], outcomes: deque[RowOutcome]) -> list[EndedRow]:
+    def _paired(self, batch: Batch, name: str, lines: list[bytes], outcomes: deque[_Outcome]) -> list[EndedRow]:
         """Return the requests of some lines, and take their outcomes; a request may have no result line."""
         rows, found = self._rows[batch.dialect], list[EndedRow]()
         for line in lines:
@@ -85,15 +98,21 @@ class RowOutcomes:
                 custom_id = rows.custom_id(line)
             except (*DECODING_ERRORS, ValueError) as error:
                 raise DamagedBlob(f"{name}: damaged: a line cannot be decoded") from error
-            if outcomes and outcomes[0].custom_id == custom_id:
-                found.append(EndedRow(line, custom_id, outcomes.popleft().failure))
+            if outcomes and outcomes[0].row.custom_id == custom_id:
+                outcome = outcomes.popleft()
+                found.append(EndedRow(line, custom_id, outcome.row.failure, outcome.offset, outcome.size))
             else:
                 found.append(EndedRow(line, custom_id, batch.unfinished_status))
         return found
 
 
-def _outcomes_of(name: str, rows: RowFormat, lines: bytes) -> list[RowOutcome]:
+def _outcomes_of(name: str, rows: RowFormat, lines: bytes, offset: int) -> list[_Outcome]:
+    """Read result lines, of which the first begins at ``offset`` in the file."""
+    found = list[_Outcome]()
     try:
-        return [rows.outcome(line) for line in BytesIO(lines)]
+        for line in BytesIO(lines):
+            found.append(_Outcome(rows.outcome(line), offset, len(line)))
+            offset += len(line)
     except DECODING_ERRORS as error:
         raise DamagedBlob(f"{name}: damaged: a line cannot be decoded") from error
+    return found

@@ -32,6 +32,7 @@ FailpointName: TypeAlias = Literal[
     "file_submitted",
     "file_validated",
     "batch_begun",
+    "results_reused",
     "native_grouped",
     "native_planned",
     "native_submitting",

@@ -10,7 +10,7 @@ import msgspec
 
 from batchgate.engine.model.errors import NoUpstreamAnswer, UpstreamError
 from batchgate.engine.model.native_job import NativeJob, PlannedRow
-from batchgate.engine.model.provider_call import Account, RequestRow, RowKind
+from batchgate.engine.model.provider_call import ANTHROPIC_VERSION, Account, RequestRow, RowKind
 from batchgate.engine.ports.provider_batches import LaneLimits, ResultGroups, UpstreamJob
 from batchgate.providers.batches.anthropic_results import MessageBatch, MessageBatchPage, read_result, upstream_job
 from batchgate.providers.batches.http_exchange import HttpCall, HttpExchange
@@ -21,7 +21,7 @@ from batchgate.providers.batches.refusals import refused_field
 from batchgate.providers.batches.request_bodies import request_list
 from batchgate.providers.batches.result_reader import read_result_files
 from batchgate.providers.dialects.translation import to_single_line
-from batchgate.providers.handlers.anthropic import DEFAULT_VERSION, AnthropicHandler
+from batchgate.providers.handlers.anthropic import AnthropicHandler
 
 _PATH: Final = "/v1/messages/batches"
 _VERSION: Final = "anthropic-version"
@@ -154,7 +154,7 @@ class AnthropicBatches:
 
     @staticmethod
     def _headers(account: Account) -> dict[str, str]:
-        headers = {_VERSION: DEFAULT_VERSION}
+        headers = {_VERSION: ANTHROPIC_VERSION}
         if account.api_key:
             headers["x-api-key"] = account.api_key
         return headers

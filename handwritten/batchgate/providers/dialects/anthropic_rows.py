@@ -30,6 +30,14 @@ class _ResultLine(msgspec.Struct, frozen=True):
     result: _ResultType
 
 
+class _Success(msgspec.Struct, frozen=True):
+    message: msgspec.Raw
+
+
+class _SuccessLine(msgspec.Struct, frozen=True):
+    result: _Success
+
+
 class _ErrorKind(msgspec.Struct, frozen=True):
     type: ErrorKind
 
@@ -49,6 +57,7 @@ class _OutcomeLine(msgspec.Struct, frozen=True):
 
 
 _OUTCOME_LINE: Final = msgspec.json.Decoder(_OutcomeLine)
+_SUCCESS_LINE: Final = msgspec.json.Decoder(_SuccessLine)
 _BEFORE_ID: Final = len(b'{"custom_id":"')
 _BEFORE_PARAMS: Final = len(b'","params":')
 _AFTER_PARAMS: Final = len(b"}\n")
@@ -105,6 +114,10 @@ class AnthropicRows:
         """Return how the request of a result line ended, without parsing the message."""
         found = _OUTCOME_LINE.decode(line)
         return RowOutcome(found.custom_id, _failure(found.result))
+
+    def answer(self, line: bytes) -> bytes:
+        """Return the message in the result line of a request that succeeded."""
+        return bytes(_SUCCESS_LINE.decode(line).result.message)
 
     def change_model(self, line: bytes, change: Callable[[str], str]) -> bytes:
         """Return an input line with another model; see `RowFormat.change_model`."""

@@ -73,6 +73,10 @@ class _Response(Struct, frozen=True):
     body: Raw
 
 
+class _SuccessLine(Struct, frozen=True):
+    response: _Response
+
+
 class _OutcomeLine(Struct, frozen=True):
     custom_id: str
     response: _Response | None
@@ -82,6 +86,7 @@ class _OutcomeLine(Struct, frozen=True):
 _LINE: Final = msgspec.json.Decoder(_Line)
 _RESULT_LINE: Final = msgspec.json.Decoder(_ResultLine)
 _OUTCOME_LINE: Final = msgspec.json.Decoder(_OutcomeLine)
+_SUCCESS_LINE: Final = msgspec.json.Decoder(_SuccessLine)
 _CUSTOM_ID: Final = msgspec.json.Decoder(str)
 _BEFORE_ID: Final = len(b'{"custom_id":')
 _AFTER_ID: Final = b',"method":"'
@@ -160,6 +165,10 @@ class OpenAIRows:
             return RowOutcome(found.custom_id, None)
         answer = UpstreamResponse(status=status, headers={}, body=bytes(body))
         return RowOutcome(found.custom_id, upstream_error(answer).kind)
+
+    def answer(self, line: bytes) -> bytes:
+        """Return the body of the response in the result line of a request that succeeded."""
+        return bytes(_SUCCESS_LINE.decode(line).response.body)
 
     def change_model(self, line: bytes, change: Callable[[str], str]) -> bytes:
         """Return an input line with another model; see `RowFormat.change_model`."""

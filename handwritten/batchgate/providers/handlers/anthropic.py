@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from batchgate.engine.model.provider_call import Account, RequestRow, UpstreamRequest, UpstreamResponse
+from batchgate.engine.model.provider_call import (
+    ANTHROPIC_VERSION,
+    Account,
+    RequestRow,
+    UpstreamRequest,
+    UpstreamResponse,
+)
 from batchgate.providers.dialects.translation import translate_request
 from batchgate.providers.handlers.answers import decode_answer
 from batchgate.providers.handlers.pass_through import unchanged_request
-
-DEFAULT_VERSION: Final = "2023-06-01"
-"""The anthropic-version of rows whose create call has none."""
 
 TRANSLATED_VERSION: Final = "2026-10-21"
 """The anthropic-version of translated rows: the first that supports messages with the role system."""
@@ -37,7 +40,7 @@ class AnthropicHandler:
 
     def row_headers(self, row: RequestRow) -> dict[str, str]:
         """Return the headers of the call that depend on the row: its version, and those that the caller sent."""
-        version = DEFAULT_VERSION if row.kind == "messages" else TRANSLATED_VERSION
+        version = ANTHROPIC_VERSION if row.kind == "messages" else TRANSLATED_VERSION
         headers = {"anthropic-version": row.headers.get("anthropic-version", version)}
         for name in FORWARDED_HEADERS:
             if name in row.headers:

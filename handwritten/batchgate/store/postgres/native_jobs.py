@@ -23,6 +23,7 @@ from batchgate.store.native_records import (
     late_answers_row,
     native_job_from_row,
     native_job_row,
+    needs_storing,
     shards_of_job,
     stale_job,
     withheld_seqs,
@@ -32,7 +33,7 @@ from batchgate.store.postgres.quotas import add_spend
 from batchgate.store.postgres.sent_marks import SentMarks
 from batchgate.store.postgres.transactions import store_results
 from batchgate.store.postgres.usage import add_late_usage
-from batchgate.store.records import batch_from_row, shard_job, unpack_seqs
+from batchgate.store.records import batch_from_row, shard_job, stale_claim, unpack_seqs
 
 
 class PostgresNativeJobs:
@@ -45,6 +46,10 @@ class PostgresNativeJobs:
     async def unplanned_batches(self) -> Sequence[int]:
         """Read the keys of the batches that wait for their plan."""
         return [row["key"] for row in await self._pool.fetch_all("unplanned_batches", {})]
+
+    async def append_reused(self, claim: Claim, chunk: ResultChunk) -> None:
+        """Write results that requests of a held shard take over; nothing if they have them already."""
+        await self._pool.write(lambda transaction: _append_reused(transaction, claim, chunk), repeatable=True)
 
     async def save_plan(
         self,
@@ -131,6 +136,19 @@ class PostgresNativeJobs:
 
 def _seqs_of_chunk(row: Row) -> tuple[int, ...]:
     return unpack_seqs(row["seqs"])
+
+
+async def _append_reused(transaction: Transaction, claim: Claim, chunk: ResultChunk) -> None:
+    place = {"batch_key": claim.batch.key, "shard": claim.shard.index}
+    batch = await transaction.fetch_one("lock_batch_by_key", place)
+    if batch is None or not batch["awaits_plan"] or batch["ended_at"] is not None:
+        raise stale_claim(claim)
+    if needs_storing(claim, chunk, finished_seqs(await transaction.fetch_all("finished_seqs", place))):
+        numbered = await transaction.fetch_one("number_native_chunk", place)
+        if numbered is None:
+            raise stale_claim(claim)
+        counts = batch_from_row(batch).counts
+        await store_results(transaction, batch, {**place, "number": numbered["number"]}, chunk, counts)
 
 
 async def _save_plan(

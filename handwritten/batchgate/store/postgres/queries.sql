@@ -265,7 +265,7 @@ counted AS (
 )
 UPDATE batches
 SET succeeded = batches.succeeded + %(succeeded)s, errored = batches.errored + %(errored)s,
-    repeated = repeated + %(repeated)s, input_tokens = input_tokens + %(input_tokens)s,
+    repeated = repeated + %(repeated)s, reused = reused + %(reused)s, input_tokens = input_tokens + %(input_tokens)s,
     cached_tokens = cached_tokens + %(cached_tokens)s, output_tokens = output_tokens + %(output_tokens)s,
     reasoning_tokens = reasoning_tokens + %(reasoning_tokens)s,
     cache_write_tokens = cache_write_tokens + %(cache_write_tokens)s,

@@ -56,7 +56,8 @@ CREATE TABLE batches (
     fail_fast text,
     budget bigint,
     priority text NOT NULL DEFAULT 'normal',
-    pace text
+    pace text,
+    reused bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 80);
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;

@@ -23,11 +23,12 @@ from batchgate.store.native_records import (
     late_answers_row,
     native_job_from_row,
     native_job_row,
+    needs_storing,
     shards_of_job,
     stale_job,
 )
 from batchgate.store.queries import load_queries
-from batchgate.store.records import shard_job
+from batchgate.store.records import shard_job, stale_claim
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.quotas import add_spend
 from batchgate.store.sqlite.steering import SqliteSteering
@@ -49,6 +50,10 @@ class SqliteNativeJobs:
         """Read the keys of the batches that wait for their plan."""
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["unplanned_batches"]).fetchall())
         return [row["key"] for row in rows]
+
+    async def append_reused(self, claim: Claim, chunk: ResultChunk) -> None:
+        """Write results that requests of a held shard take over; nothing if they have them already."""
+        await self._file.write(lambda connection: _append_reused(connection, claim, chunk))
 
     async def save_plan(
         self,
@@ -133,6 +138,14 @@ class SqliteNativeJobs:
     async def hold_shard(self, claim: Claim) -> bool:
         """Release a claim, and hold the shard if the end of a job will release it."""
         return await self._file.write(lambda connection: _hold_shard(connection, claim))
+
+
+def _append_reused(connection: sqlite3.Connection, claim: Claim, chunk: ResultChunk) -> None:
+    shard_key = {"batch_key": claim.batch.key, "shard": claim.shard.index}
+    if connection.execute(QUERIES["find_unplanned"], shard_key).fetchone() is None:
+        raise stale_claim(claim)
+    if needs_storing(claim, chunk, fetch_finished(connection, shard_key)):
+        insert_results(connection, shard_key, chunk, shards_done=0)
 
 
 def _save_plan(

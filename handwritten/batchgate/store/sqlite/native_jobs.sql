@@ -3,6 +3,9 @@ SELECT key FROM batches
 WHERE ended_at IS NULL AND awaits_plan = 1 AND status IN ('in_progress', 'canceling')
 ORDER BY +key
 
+-- name: find_unplanned
+SELECT 1 FROM batches WHERE key = :batch_key AND awaits_plan = 1 AND ended_at IS NULL
+
 -- name: end_planning
 UPDATE batches SET awaits_plan = 0
 WHERE key = :batch_key AND awaits_plan = 1 AND status IN ('in_progress', 'canceling')

@@ -178,6 +178,7 @@ SELECT pace, pause FROM batches WHERE key = :batch_key
 -- name: count_results
 UPDATE batches
 SET succeeded = succeeded + :succeeded, errored = errored + :errored, repeated = repeated + :repeated,
+    reused = reused + :reused,
     input_tokens = input_tokens + :input_tokens, cached_tokens = cached_tokens + :cached_tokens,
     output_tokens = output_tokens + :output_tokens, reasoning_tokens = reasoning_tokens + :reasoning_tokens,
     cache_write_tokens = cache_write_tokens + :cache_write_tokens,

@@ -56,7 +56,8 @@ CREATE TABLE batches (
     fail_fast TEXT,
     budget INTEGER,
     priority TEXT NOT NULL DEFAULT 'normal',
-    pace TEXT
+    pace TEXT,
+    reused INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;

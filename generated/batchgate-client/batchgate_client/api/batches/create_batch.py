@@ -27,6 +27,7 @@ def _get_kwargs(
     batchgate_name: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_reuse: str | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
@@ -49,6 +50,9 @@ def _get_kwargs(
 
     if not isinstance(batchgate_fail_fast, Unset):
         headers["batchgate-fail-fast"] = str(batchgate_fail_fast)
+
+    if not isinstance(batchgate_reuse, Unset):
+        headers["batchgate-reuse"] = batchgate_reuse
 
     if not isinstance(batchgate_budget_usd, Unset):
         headers["batchgate-budget-usd"] = str(batchgate_budget_usd)
@@ -94,6 +98,11 @@ def _parse_response(
         response_403 = OpenaiError.from_dict(response.json())
 
         return response_403
+
+    if response.status_code == 404:
+        response_404 = OpenaiError.from_dict(response.json())
+
+        return response_404
 
     if response.status_code == 405:
         response_405 = OpenaiError.from_dict(response.json())
@@ -162,6 +171,7 @@ def sync_detailed(
     batchgate_name: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_reuse: str | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
@@ -180,6 +190,7 @@ def sync_detailed(
         batchgate_name (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
+        batchgate_reuse (str | Unset):
         batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
@@ -202,6 +213,7 @@ def sync_detailed(
         batchgate_name=batchgate_name,
         batchgate_webhook_url=batchgate_webhook_url,
         batchgate_fail_fast=batchgate_fail_fast,
+        batchgate_reuse=batchgate_reuse,
         batchgate_budget_usd=batchgate_budget_usd,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
@@ -224,6 +236,7 @@ def sync(
     batchgate_name: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_reuse: str | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
@@ -242,6 +255,7 @@ def sync(
         batchgate_name (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
+        batchgate_reuse (str | Unset):
         batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
@@ -265,6 +279,7 @@ def sync(
         batchgate_name=batchgate_name,
         batchgate_webhook_url=batchgate_webhook_url,
         batchgate_fail_fast=batchgate_fail_fast,
+        batchgate_reuse=batchgate_reuse,
         batchgate_budget_usd=batchgate_budget_usd,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
@@ -281,6 +296,7 @@ async def asyncio_detailed(
     batchgate_name: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_reuse: str | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
@@ -299,6 +315,7 @@ async def asyncio_detailed(
         batchgate_name (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
+        batchgate_reuse (str | Unset):
         batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
@@ -321,6 +338,7 @@ async def asyncio_detailed(
         batchgate_name=batchgate_name,
         batchgate_webhook_url=batchgate_webhook_url,
         batchgate_fail_fast=batchgate_fail_fast,
+        batchgate_reuse=batchgate_reuse,
         batchgate_budget_usd=batchgate_budget_usd,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
@@ -341,6 +359,7 @@ async def asyncio(
     batchgate_name: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_reuse: str | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
@@ -359,6 +378,7 @@ async def asyncio(
         batchgate_name (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
+        batchgate_reuse (str | Unset):
         batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
@@ -383,6 +403,7 @@ async def asyncio(
             batchgate_name=batchgate_name,
             batchgate_webhook_url=batchgate_webhook_url,
             batchgate_fail_fast=batchgate_fail_fast,
+            batchgate_reuse=batchgate_reuse,
             batchgate_budget_usd=batchgate_budget_usd,
             idempotency_key=idempotency_key,
             x_stainless_retry_count=x_stainless_retry_count,

@@ -31,6 +31,7 @@ def _get_kwargs(
     batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_reuse: str | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
@@ -65,6 +66,9 @@ def _get_kwargs(
 
     if not isinstance(batchgate_fail_fast, Unset):
         headers["batchgate-fail-fast"] = str(batchgate_fail_fast)
+
+    if not isinstance(batchgate_reuse, Unset):
+        headers["batchgate-reuse"] = batchgate_reuse
 
     if not isinstance(batchgate_budget_usd, Unset):
         headers["batchgate-budget-usd"] = str(batchgate_budget_usd)
@@ -110,6 +114,11 @@ def _parse_response(
         response_403 = ErrorResponse.from_dict(response.json())
 
         return response_403
+
+    if response.status_code == 404:
+        response_404 = ErrorResponse.from_dict(response.json())
+
+        return response_404
 
     if response.status_code == 405:
         response_405 = ErrorResponse.from_dict(response.json())
@@ -182,6 +191,7 @@ def sync_detailed(
     batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_reuse: str | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
@@ -203,6 +213,7 @@ def sync_detailed(
         batchgate_metadata (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
+        batchgate_reuse (str | Unset):
         batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
@@ -228,6 +239,7 @@ def sync_detailed(
         batchgate_metadata=batchgate_metadata,
         batchgate_webhook_url=batchgate_webhook_url,
         batchgate_fail_fast=batchgate_fail_fast,
+        batchgate_reuse=batchgate_reuse,
         batchgate_budget_usd=batchgate_budget_usd,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
@@ -254,6 +266,7 @@ def sync(
     batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_reuse: str | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
@@ -275,6 +288,7 @@ def sync(
         batchgate_metadata (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
+        batchgate_reuse (str | Unset):
         batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
@@ -301,6 +315,7 @@ def sync(
         batchgate_metadata=batchgate_metadata,
         batchgate_webhook_url=batchgate_webhook_url,
         batchgate_fail_fast=batchgate_fail_fast,
+        batchgate_reuse=batchgate_reuse,
         batchgate_budget_usd=batchgate_budget_usd,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
@@ -321,6 +336,7 @@ async def asyncio_detailed(
     batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_reuse: str | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
@@ -342,6 +358,7 @@ async def asyncio_detailed(
         batchgate_metadata (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
+        batchgate_reuse (str | Unset):
         batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
@@ -367,6 +384,7 @@ async def asyncio_detailed(
         batchgate_metadata=batchgate_metadata,
         batchgate_webhook_url=batchgate_webhook_url,
         batchgate_fail_fast=batchgate_fail_fast,
+        batchgate_reuse=batchgate_reuse,
         batchgate_budget_usd=batchgate_budget_usd,
         idempotency_key=idempotency_key,
         x_stainless_retry_count=x_stainless_retry_count,
@@ -391,6 +409,7 @@ async def asyncio(
     batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
+    batchgate_reuse: str | Unset = UNSET,
     batchgate_budget_usd: float | Unset = UNSET,
     idempotency_key: str | Unset = UNSET,
     x_stainless_retry_count: str | Unset = UNSET,
@@ -412,6 +431,7 @@ async def asyncio(
         batchgate_metadata (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
+        batchgate_reuse (str | Unset):
         batchgate_budget_usd (float | Unset):
         idempotency_key (str | Unset):
         x_stainless_retry_count (str | Unset):
@@ -439,6 +459,7 @@ async def asyncio(
             batchgate_metadata=batchgate_metadata,
             batchgate_webhook_url=batchgate_webhook_url,
             batchgate_fail_fast=batchgate_fail_fast,
+            batchgate_reuse=batchgate_reuse,
             batchgate_budget_usd=batchgate_budget_usd,
             idempotency_key=idempotency_key,
             x_stainless_retry_count=x_stainless_retry_count,

@@ -73,6 +73,11 @@ def _parse_response(
 
         return response_403
 
+    if response.status_code == 404:
+        response_404 = UnifiedError.from_dict(response.json())
+
+        return response_404
+
     if response.status_code == 405:
         response_405 = UnifiedError.from_dict(response.json())
 
