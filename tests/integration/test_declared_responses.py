@@ -181,6 +181,10 @@ async def call_after_the_last_event(app: RunningApp, operation: Operation) -> in
 
 
 async def call_for_an_unknown_id(app: RunningApp, operation: Operation) -> int:
+    if operation.id == CREATE_UNIFIED:
+        return await call_operation(app, operation, json=create_body("a") | {"reuse": "msgbatch_01nobody"})
+    if operation.id in (CREATE, CREATE_OF_FILE):
+        return await valid_call(app, operation, headers={"batchgate-reuse": "msgbatch_01nobody"})
     return await call_operation(app, operation)
 
 

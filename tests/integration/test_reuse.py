@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -57,8 +59,9 @@ def params(prompt: str, **more: Any) -> dict[str, Any]:
 async def create(app: RunningApp, requests: dict[str, dict[str, Any]], reuse: str | None = None, **headers: str) -> str:
     """Create a batch of requests with these params by their ids."""
     body = {"requests": [{"custom_id": custom_id, "params": each} for custom_id, each in requests.items()]}
-    asked = {} if reuse is None else {"batchgate-reuse": reuse}
-    status, batch = await app.call("POST", BATCHES, json=body, headers=asked | headers)
+    asked = {"content-type": "application/json"} | ({} if reuse is None else {"batchgate-reuse": reuse})
+    data = BytesIO(msgspec.json.encode(body))
+    status, batch = await app.call("POST", BATCHES, data=data, headers=asked | headers)
     assert status == 200, batch
     return str(batch["id"])
 
@@ -234,6 +237,22 @@ async def test_a_retry_of_a_batch_that_reused_results_sends_what_failed_and_merg
     assert (await progress(app, retry["id"]))["reuses"] is None
     async with app.client.get(f"{app.url}/api/batches/{child}/results?merged=true") as response:
         assert (await response.text()).count('"type":"succeeded"') == 2
+
+
+async def test_10_000_results_are_taken_over_in_another_order_while_the_gateway_answers(tmp_path: Path) -> None:
+    prompts = [f"prompt {number}" for number in range(10_000)]
+    async with running_app(tmp_path) as app, asyncio.timeout(TIMEOUT):
+        batches = []
+        for names in (prompts, prompts[::-1]):
+            asked = batches[0] if batches else None
+            batches.append(await create(app, {f"r{len(batches)}-{name[7:]}": params(name) for name in names}, asked))
+            longest, began = 0.0, asyncio.get_running_loop().time()
+            while (found := await progress(app, batches[-1]))["status"] != "ended":
+                now = asyncio.get_running_loop().time()
+                longest, began = max(longest, now - began), now
+        assert (found["reused"], found["succeeded"], longest < 1.0) == (10_000, 10_000, True)
+        texts = await answers(app, batches[1])
+        assert texts == {f"r1-{name[7:]}": f"You said: {name}" for name in prompts}
 
 
 # ---------------------------------------------------------------- what is refused
