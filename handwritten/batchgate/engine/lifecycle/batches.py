@@ -242,7 +242,7 @@ class Batches:
         return file
 
     async def preview(self, submission: Submission) -> NewBatch:
-        """Return the batch that a create would store, without requests; raises `RefusedError` for its webhook or reuse."""
+        """Return the batch that a create would store, without requests; raises `RefusedError` for webhook or reuse."""
         new = self._new_batch(new_id("batch"), submission, b"")
         await self._check_webhook(new)
         if new.options.reused_batch is not None:
