@@ -56,6 +56,21 @@ def test_a_named_request_is_retried_and_its_result_is_written(
     assert json.loads(done.stdout)["result"]["message"]["model"] == "other"
 
 
+def test_a_submission_takes_over_the_results_of_an_earlier_batch(
+    tmp_path: Path, gateway: GatewayProcess, parent: str
+) -> None:
+    body = json.dumps({"requests": [message_request("good"), message_request("new")]})
+    options = ("--reuse", parent, "--wait", "--output", "out.jsonl")
+    done = batchgate(tmp_path, "submit", "-", *options, gateway=gateway, stdin=body)
+    assert (done.returncode, "All 2 requests succeeded, 1 reused, " in done.stderr) == (0, True), done.stderr
+    found = answers_by_custom_id((tmp_path / "out.jsonl").read_text())
+    assert found == {"good": "You said: I am good", "new": "You said: I am new"}
+    shown = batchgate(tmp_path, "show", done.stdout.strip(), gateway=gateway).stdout
+    assert f"\nReuses    {parent}, 1/2 results\n" in shown
+    refused = batchgate(tmp_path, "submit", "-", "--reuse", parent, "--dry-run", gateway=gateway, stdin=body)
+    assert (refused.returncode, "leave out --reuse" in refused.stderr) == (2, True)
+
+
 def test_a_retry_of_nothing_says_why(tmp_path: Path, gateway: GatewayProcess, parent: str) -> None:
     done = batchgate(tmp_path, "retry", parent, "--only", "expired", gateway=gateway)
     assert (done.returncode, done.stdout) == (1, "")

@@ -37,7 +37,14 @@ def group(
 
 def progress(total: int, succeeded: int, *failures: FailureGroup, **more: Any) -> BatchProgress:
     spent = BatchSpend(direct_usd=0.0, native_usd=0.0, saved_usd=0.0, unpriced=0)
-    given: dict[str, Any] = {"errored": 0, "canceled": 0, "expired": 0, "spent": spent, "status": "ended"} | more
+    given: dict[str, Any] = {
+        "reused": 0,
+        "errored": 0,
+        "canceled": 0,
+        "expired": 0,
+        "spent": spent,
+        "status": "ended",
+    } | more
     return BatchProgress(
         id="msgbatch_1",
         total=total,
@@ -54,8 +61,8 @@ def progress(total: int, succeeded: int, *failures: FailureGroup, **more: Any) -
         failures=list(failures),
         name=None,
         parent=None,
+        metadata=None,
         reuses=None,
-        reused=0,
         budget_usd=None,
         priority="normal",
         **given,
@@ -77,6 +84,11 @@ def test_failures_that_are_in_no_group_are_counted_by_their_result() -> None:
     line = end_line(CONNECTION, BATCH, ended, Path("-"))
     assert line.startswith("2 of 9 requests succeeded, 7 did not (4 canceled, 2 errored, 1 api_error), 9 min 3 s. ")
     assert "Results" not in line
+
+
+def test_the_line_has_the_number_of_reused_results() -> None:
+    line = end_line(CONNECTION, BATCH, progress(1500, 1500, reused=1200), None)
+    assert line.startswith("All 1,500 requests succeeded, 1,200 reused, 9 min 3 s.")
 
 
 def test_the_table_is_bounded_in_rows_and_width() -> None:

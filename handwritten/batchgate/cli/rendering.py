@@ -76,7 +76,10 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
         ("Batch", batch.id),
         ("Name", progress.name),
         ("Retries", progress.parent),
-        ("Reuses", None if progress.reuses is None else f"{progress.reused} results of {progress.reuses}"),
+        (
+            "Reuses",
+            None if progress.reuses is None else f"{progress.reuses}, {progress.reused}/{progress.total} results",
+        ),
         ("Status", progress.status),
         ("Failed", VALIDATION_FAILED if progress.status == "failed" else None),
         ("Priority", None if progress.priority == "normal" else progress.priority),

@@ -47,6 +47,8 @@ def end_line(connection: Connection, batch: MessageBatch, progress: BatchProgres
     if progress.status == "failed":
         return f"{batch.id} failed: {VALIDATION_FAILED}"
     facts = [_counts(progress)]
+    if progress.reused:
+        facts.append(f"{progress.reused:,} reused")
     spent = progress.spent.direct_usd + progress.spent.native_usd
     if spent:
         facts.append(dollars(spent))

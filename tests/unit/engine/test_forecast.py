@@ -157,6 +157,10 @@ def test_the_cost_of_the_whole_batch_follows_from_the_average_so_far() -> None:
     found = forecast(batch_of(10, 4, pace, spend=Spend(direct=300, unpriced=1)), (), {}, moment(2))
     assert found is not None
     assert found.cost == 300 + 6 * 100
+    with_reused = batch_of(10, 6, pace, reused=2, spend=Spend(direct=300, unpriced=1))
+    found = forecast(with_reused, (), {}, moment(2))
+    assert found is not None
+    assert found.cost == 300 + 4 * 100
     unknown = forecast(batch_of(10, 4, pace), (), {}, moment(2))
     assert unknown is not None
     assert unknown.cost is None
