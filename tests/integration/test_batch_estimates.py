@@ -16,6 +16,7 @@ from aiohttp import web
 
 from batchgate.account_settings import AccountSettings, PriceSettings
 from tests.support.blob_storage import BlobStorage
+from tests.support.full_disk import FILE_TOO_LARGE, full_disk
 from tests.support.http_server import http_server
 from tests.support.openai_batches import CHAT, jsonl, upload_lines
 from tests.support.running_app import RunningApp, running_app
@@ -217,6 +218,14 @@ async def test_what_a_create_refuses_whatever_its_requests_are_is_refused_alike(
             for path in (VALIDATE, "/v1/batches"):
                 status, answer = await app.call("POST", path, data=body, headers={"Content-Type": "application/json"})
                 assert (status, word in answer["error"]["message"]) == (400, True), (body, path, answer)
+
+
+async def test_a_full_temporary_folder_is_told_and_the_next_validation_works(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as (app, _):
+        with full_disk(64 * 1024):
+            answer = await validate(app, status=529, requests=rows(10_000))
+        assert FILE_TOO_LARGE in answer["error"]["message"]
+        assert (await validate(app, requests=rows(1)))["requests"] == 1
 
 
 async def test_the_duration_is_known_once_calls_were_measured(tmp_path: Path) -> None:
