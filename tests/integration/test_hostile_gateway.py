@@ -31,6 +31,7 @@ BATCH = {
 SUMMARY = {
     "id": HOSTILE,
     "name": HOSTILE,
+    "metadata": {HOSTILE: HOSTILE},
     "parent": HOSTILE,
     "status": "ended",
     "model": HOSTILE,
