@@ -242,7 +242,7 @@ async def test_a_retry_of_a_batch_that_reused_results_sends_what_failed_and_merg
 async def test_10_000_results_are_taken_over_in_another_order_while_the_gateway_answers(tmp_path: Path) -> None:
     prompts = [f"prompt {number}" for number in range(10_000)]
     async with running_app(tmp_path) as app, asyncio.timeout(TIMEOUT):
-        batches = []
+        batches = list[str]()
         for names in (prompts, prompts[::-1]):
             asked = batches[0] if batches else None
             batches.append(await create(app, {f"r{len(batches)}-{name[7:]}": params(name) for name in names}, asked))
