@@ -42,6 +42,7 @@ def test_each_bad_line_is_printed_with_its_number_and_the_others_are_estimated(
         ["line 7", "invalid_json_line"],
     ]
     assert done.stdout.startswith("Requests    6, 4 errors\nModel       ")
+    assert "2 requests" in done.stdout
     dry = batchgate(tmp_path, "submit", "-", "--dry-run", gateway=gateway, stdin=LINES)
     assert (dry.returncode, dry.stdout, dry.stderr) == (3, done.stdout, done.stderr)
     assert batchgate(tmp_path, "list", gateway=gateway).stdout.count("msgbatch") == 0

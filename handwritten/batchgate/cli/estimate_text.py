@@ -21,16 +21,16 @@ def error_lines(estimate: BatchEstimate) -> Iterator[str]:
         param = "" if fault.param is None else f"{fault.param}: "
         yield f"{_place(fault)}{custom_id}: {fault.code}: {cut(param + fault.message, MESSAGE_WIDTH)}"
     if estimate.error_count > len(estimate.errors):
-        yield f"and {estimate.error_count - len(estimate.errors):,} more errors"
+        yield f"and {_counted(estimate.error_count - len(estimate.errors), 'more error')}"
 
 
 def estimate_lines(estimate: BatchEstimate) -> Iterator[str]:
     """Yield what the requests without errors need."""
-    errors = f"{estimate.error_count:,} errors" if estimate.error_count else "no errors"
+    errors = _counted(estimate.error_count, "error") if estimate.error_count else "no errors"
     yield f"Requests    {estimate.requests:,}, {errors}"
     for model in estimate.models:
         name = "others" if model.account is None else f"{model.model} at {model.account}"
-        yield f"Model       {name}: {model.requests:,} requests"
+        yield f"Model       {name}: {_counted(model.requests, 'request')}"
     yield f"Input       about {estimate.input_tokens:,} tokens"
     yield f"Output      {_output(estimate)}"
     yield from _parts("Lane", estimate.lanes)
@@ -55,14 +55,18 @@ def _output(estimate: BatchEstimate) -> str:
 def _parts(heading: str, parts: Sequence[LanePart]) -> Iterator[str]:
     for part in parts:
         lane = "" if part.lane == "none" else f"{part.lane}, "
-        yield f"{heading:<11} {part.requests:,} requests: {lane}{part.reason}"
+        yield f"{heading:<11} {_counted(part.requests, 'request')}: {lane}{part.reason}"
 
 
 def _cost(cost: LaneEstimate) -> str:
-    unpriced = f" ({cost.unpriced:,} requests without a price)" if cost.unpriced else ""
+    unpriced = f" ({_counted(cost.unpriced, 'request')} without a price)" if cost.unpriced else ""
     most = "and the output" if cost.max_usd is None else f"to {dollars(cost.max_usd)}"
     expected = "" if cost.expected_usd is None else f"about {dollars(cost.expected_usd)}: "
     return f"{expected}{dollars(cost.input_usd)} {most}{unpriced}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _time(seconds: float | None, word: str) -> str:
