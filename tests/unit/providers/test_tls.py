@@ -1,4 +1,4 @@
-"""Both transports always verify the certificates of providers, and no setting turns that off."""
+"""All clients of providers always verify their certificates, and no setting turns that off."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from aiohttp import web
 import batchgate
 from batchgate.blobs import open_blobs
 from batchgate.engine.model.errors import ConfigurationError, UpstreamUnreachable
+from batchgate.engine.model.provider_call import Account
+from batchgate.providers.batches.http_exchange import HttpCall, HttpExchange
 from tests.support.certificates import CertificateAuthority, self_signed_context
 from tests.unit.providers.transports import KEY, Kind, Opened, call, failure
 
@@ -72,6 +74,23 @@ async def test_an_authority_of_ones_own_is_trusted_by_the_environment(
     async with secure_provider(authority.server_context()) as (host, keys), kind() as transport:
         answer = await transport.send(call(f"https://{host}/v1"))
     assert (answer.body, keys) == (b"trusted", [KEY])
+
+
+async def test_the_client_of_batch_apis_trusts_the_same_authorities(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
+    account = Account(name="acc", provider="openai", base_url="", api_key=KEY, timeout=20.0)
+
+    def call_of(host: str) -> HttpCall:
+        return HttpCall(url=f"https://{host}/v1", headers={"x-api-key": KEY})
+
+    async with HttpExchange() as exchange:
+        async with secure_provider(authority.server_context()) as (host, keys):
+            assert (await exchange.send(account, call_of(host))).body == b"trusted"
+        async with secure_provider(self_signed_context(tmp_path)) as (host, keys_of_other):
+            with pytest.raises(UpstreamUnreachable, match="its certificate is not trusted"):
+                await exchange.send(account, call_of(host))
+    assert (keys, keys_of_other) == ([KEY], [])
 
 
 async def test_a_certificate_that_has_expired_is_refused_though_its_authority_is_trusted(

@@ -61,18 +61,22 @@ class HttpExchange:
 
     def __init__(self, settings: TransportSettings | None = None) -> None:
         self._settings: Final = settings or TransportSettings()
-        self._is_open = False
         self._session: aiohttp.ClientSession | None = None
+        self._certificates: ssl.SSLContext | None = None
         self._spooling: Final = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        """Accept calls; the first one opens the session, since reading the certificates of the machine takes long."""
-        self._is_open = True
+        """Open the session in the running event loop."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"user-agent": self._settings.user_agent, "accept-encoding": "gzip, deflate"},
+            trust_env=self._settings.trust_env,
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close all connections."""
-        self._is_open = False
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -120,7 +124,7 @@ class HttpExchange:
         """Send a call, follow the redirects of a GET, and yield a response whose status is 2xx."""
         url, headers = URL(call.url), call.headers
         for _ in range(_MAX_REDIRECTS):
-            async with self._request(account, call.method, url, headers, body) as response:
+            async with await self._request(account, call.method, url, headers, body) as response:
                 target = response.headers.get("location")
                 if call.method != "GET" or response.status not in _REDIRECTS or target is None:
                     if not 200 <= response.status < 300:
@@ -133,7 +137,7 @@ class HttpExchange:
                 url = redirected
         raise _refused_redirect(f"it redirects more than {_MAX_REDIRECTS} times")
 
-    def _request(
+    async def _request(
         self,
         account: Account,
         method: Method,
@@ -141,8 +145,9 @@ class HttpExchange:
         headers: Mapping[str, str],
         body: SentBody,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        certificates = await self._trusted_certificates() if url.scheme == "https" else True
         if self._session is None:
-            self._session = self._new_session()
+            raise RuntimeError("the exchange is not open: use it with `async with`")
         connect = min(self._settings.connect_timeout, account.timeout)
         return self._session.request(
             method,
@@ -151,17 +156,14 @@ class HttpExchange:
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=account.timeout),
             allow_redirects=False,
+            ssl=certificates,
         )
 
-    def _new_session(self) -> aiohttp.ClientSession:
-        if not self._is_open:
-            raise RuntimeError("the exchange is not open: use it with `async with`")
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=True, ssl=ssl.create_default_context()),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"user-agent": self._settings.user_agent, "accept-encoding": "gzip, deflate"},
-            trust_env=self._settings.trust_env,
-        )
+    async def _trusted_certificates(self) -> ssl.SSLContext:
+        """Return the certificates of the machine; a thread reads them, which would hold the event loop for 20 ms."""
+        if self._certificates is None:
+            self._certificates = await asyncio.to_thread(ssl.create_default_context)
+        return self._certificates
 
 
 def _redirect_target(source: URL, target: str) -> URL:
