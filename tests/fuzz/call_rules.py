@@ -141,6 +141,13 @@ def use_uploaded_file(case: AnyCase) -> None:
         case.body = body | {"input_file_id": _batch_file_ids[-1]}
 
 
+def reuse_no_batch(case: AnyCase) -> None:
+    """Leave out the batch whose results are reused: no schema lists the batches, and a refused create ends a chain."""
+    case.headers.pop("batchgate-reuse", None)
+    if isinstance(case.body, dict) and "reuse" in case.body:
+        case.body = {name: value for name, value in case.body.items() if name != "reuse"}
+
+
 def wait_for_ended_batch(case: AnyCase) -> None:
     """Wait until the batch has ended before its results are read: OpenAPI cannot express an order in time."""
     batch = case.path_parameters.get("message_batch_id", case.path_parameters.get("batch_id"))
@@ -249,6 +256,7 @@ RULES: Final = (
     use_one_provider,
     use_requests_or_file,
     use_uploaded_file,
+    reuse_no_batch,
     wait_for_ended_batch,
     use_unique_custom_ids,
     use_new_idempotency_key,
