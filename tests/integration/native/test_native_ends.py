@@ -107,7 +107,7 @@ async def test_a_job_whose_input_the_provider_refuses_is_given_up(tmp_path: Path
     async with native_gateway(tmp_path, "openai", lane=lane) as gateway:
         await gateway.providers.configure(max_bytes=100)
         batch = await gateway.app.create(*IDS)
-        await ended_within(gateway, batch["id"], 600)
+        await ended_within(gateway, batch["id"], 3600)
         assert await outcomes(gateway, batch["id"]) == {"succeeded" if lane == "auto" else "errored": len(IDS)}
 
 
