@@ -141,6 +141,13 @@ def use_uploaded_file(case: AnyCase) -> None:
         case.body = body | {"input_file_id": _batch_file_ids[-1]}
 
 
+def use_form_as_metadata(case: AnyCase) -> None:
+    """Give metadata as a URL-encoded form: a pattern could say so, but errors would show it instead of an example."""
+    for place, name in ((case.headers, "batchgate-metadata"), (case.query, "metadata")):
+        if name in place:
+            place[name] = "team=search&run=7"
+
+
 def reuse_no_batch(case: AnyCase) -> None:
     """Leave out the batch whose results are reused: no schema lists the batches, and a refused create ends a chain."""
     case.headers.pop("batchgate-reuse", None)
@@ -256,6 +263,7 @@ RULES: Final = (
     use_one_provider,
     use_requests_or_file,
     use_uploaded_file,
+    use_form_as_metadata,
     reuse_no_batch,
     wait_for_ended_batch,
     use_unique_custom_ids,
