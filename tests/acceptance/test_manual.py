@@ -75,7 +75,7 @@ def test_failed_requests_are_found_retried_and_corrected_as_the_page_says(shell:
     lines = (shell.folder / "messages.jsonl").read_text().splitlines(keepends=True)
     lines[2] = lines[2].replace('"max_tokens": 100, ', "")
     (shell.folder / "messages.jsonl").write_text("".join(lines))
-    why, retry, merge, _, write, submit = blocks("how-to/retry-failed.md", "sh")
+    why, retry, merge, _, write, submit, reuse = blocks("how-to/retry-failed.md", "sh")
     batch_id = shell.run("batchgate submit messages.jsonl --wait", status=3).split()[0]
     why, retry, merge, write = (re.sub(r"msgbatch_\w+", batch_id, each) for each in (why, retry, merge, write))
     row = "1  invalid_request_error  Object missing required field `max_tokens`  sum-3"
@@ -86,6 +86,8 @@ def test_failed_requests_are_found_retried_and_corrected_as_the_page_says(shell:
     assert shell.run(write) == "1 requests in retry.jsonl\n"
     assert (shell.folder / "retry.jsonl").read_text() == lines[2]
     shell.run(submit, status=3)
+    reported = shell.run(re.sub(r"msgbatch_\w+", batch_id, reuse), status=3)
+    assert f"{len(lines) - 1} reused" in reported
 
 
 def test_the_cells_for_notebooks_run(shell: Shell, trial: GatewayProcess) -> None:
