@@ -197,6 +197,18 @@ async def test_a_large_body_is_estimated_request_by_request(tmp_path: Path) -> N
         assert (unbounded["max_output_tokens"], unbounded["direct"]["max_usd"]) == (None, None)
 
 
+async def test_a_budget_is_checked_for_the_account_that_gets_the_requests(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as (app, _):
+        estimate = await validate(app, requests=rows(1, model="served/plain/m"), budget_usd=1)
+        assert [(model["account"], model["model"]) for model in estimate["models"]] == [("served", "plain/m")]
+
+
+async def test_an_absurd_maximum_bounds_no_answer_and_hides_no_other_fault(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as (app, _):
+        estimate = await validate(app, requests=[row("a", max_tokens=10**400), row("b", max_tokens=10**25)])
+        assert (estimate["requests"], estimate["max_output_tokens"]) == (2, None)
+
+
 REFUSED: Final = {
     b'{"requests": [{]}': "not valid JSON",
     b'{"requests": []}': "at least 1 request",

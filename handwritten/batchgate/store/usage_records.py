@@ -68,15 +68,16 @@ def usage_query_row(query: UsageQuery) -> dict[str, object]:
     return groups | filters | {"since": query.since, "until": query.until, "limit": MAX_USAGE_GROUPS + 1}
 
 
-def usage_groups_from_rows(rows: Iterable[Row]) -> list[UsageGroup]:
-    """Return the groups in rows, ordered by what they are grouped by."""
-    groups = [
-        UsageGroup(
-            **{name: row[name] for name in USAGE_DIMENSIONS},
-            amounts=UsageAmounts(**{name: row[name] for name in AMOUNTS}),
-        )
-        for row in rows
-    ]
+def usage_group_from_row(row: Row) -> UsageGroup:
+    """Return the group in a row."""
+    return UsageGroup(
+        **{name: row[name] for name in USAGE_DIMENSIONS},
+        amounts=UsageAmounts(**{name: row[name] for name in AMOUNTS}),
+    )
+
+
+def in_order(groups: Iterable[UsageGroup]) -> list[UsageGroup]:
+    """Return groups ordered by what they are grouped by."""
     return sorted(groups, key=lambda group: [getattr(group, name) for name in USAGE_DIMENSIONS])
 
 

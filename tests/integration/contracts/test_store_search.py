@@ -51,7 +51,7 @@ async def test_a_search_without_filters_pages_through_all_batches_newest_first(s
 
 async def test_metadata_is_found_by_any_of_its_pairs_and_only_as_a_whole(store: Store) -> None:
     await create_named(store, "a", metadata={"team": "search", "run": "7", 'a"b': "x\0", "Ä": "ö"}, at=1)
-    await create_named(store, "b", metadata={"team": "search", 'q"uo.te': "100%"}, name="n", at=2)
+    await create_named(store, "b", metadata={"team": "search", 'q"uo.te': "100%", "path": "C:\\u0000"}, name="n", at=2)
     await create_named(store, "c", metadata={}, at=3)
     await create_named(store, "d", at=4)
     assert await found(store, metadata={"team": "search"}) in {"ba", "b"}  # PostgreSQL finds nothing beside a NUL

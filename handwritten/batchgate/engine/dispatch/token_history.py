@@ -66,6 +66,6 @@ class TokenHistory:
     def of(self, model: tuple[str, str]) -> LearnedTokens | None:
         """Return what is known of a model of an account; None before its first answer."""
         sums = self._models.get(model)
-        if sums is None or not sums.weight:
+        if sums is None or not sums.estimated:  # the event loop may be adding its first answer
             return None
         return LearnedTokens(ratio=sums.reported / sums.estimated, output=sums.output / sums.weight)

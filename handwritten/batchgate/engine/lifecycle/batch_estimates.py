@@ -7,15 +7,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from msgspec import structs
-
 from batchgate.engine.dispatch.admission import LimiterKey
 from batchgate.engine.dispatch.direct_rate import DirectRate
 from batchgate.engine.dispatch.request_reader import RequestReader
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.dispatch.token_history import TokenHistory
 from batchgate.engine.intake.line_stream import read_lines
-from batchgate.engine.lifecycle.batches import Batches
+from batchgate.engine.lifecycle.batches import Batches, unpriced_budget
 from batchgate.engine.lifecycle.durations import durations
 from batchgate.engine.lifecycle.model_sums import shown_models, total_of_models
 from batchgate.engine.lifecycle.trial_plan import TrialPlan, trial_batch
@@ -121,9 +119,12 @@ class BatchEstimates:
 
     def _check_price(self, new: NewBatch, models: Mapping[LimiterKey, ModelEstimate]) -> None:
         """Raise `RefusedError` for a budget that cannot be kept, as a create does."""
-        if len(models) == 1:
-            [(account, model)] = models
-            self._batches.check_price(structs.replace(new, provider=account, model=model))
+        if new.options.first_budget is None or len(models) != 1:
+            return
+        [(account, model)] = models
+        endpoint = self._router.endpoint(account)
+        if endpoint is not None and endpoint.prices.find(model) is None:
+            raise unpriced_budget(account, model)
 
     def _result(
         self, plan: TrialPlan, models: Mapping[LimiterKey, ModelEstimate], faults: FaultList, requests: int

@@ -157,10 +157,7 @@ class Batches:
             return
         account = self._account_without_price(new.provider, new.model)
         if account is not None:
-            message = (
-                f"budget_usd: account {account!r} has no price for the model {new.model!r}, so nothing would count"
-            )
-            raise RefusedError("invalid_request_error", f"{message} in the budget; set prices", param="budget_usd")
+            raise unpriced_budget(account, new.model)
 
     def _with_lane(self, new: NewBatch, accounts: Iterable[str] | None) -> NewBatch:
         """Return a batch that keeps its lane, and whether that needs a plan, when the settings of accounts change."""
@@ -387,3 +384,9 @@ def require_batch(batch: Batch | None, batch_id: str) -> Batch:
     if batch is None:
         raise RefusedError("not_found_error", f"There is no batch {batch_id!r} in this workspace.", param="id")
     return batch
+
+
+def unpriced_budget(account: str, model: str) -> RefusedError:
+    """Return the error for a budget whose batch has only requests for a model without a price."""
+    message = f"budget_usd: account {account!r} has no price for the model {model!r}, so nothing would count"
+    return RefusedError("invalid_request_error", f"{message} in the budget; set prices", param="budget_usd")

@@ -96,6 +96,10 @@ _ANY: Final = msgspec.json.Decoder(dict[str, object])
 _ENCODER: Final = msgspec.json.Encoder()
 
 
+MAX_OUTPUT: Final = 10**9
+"""Tokens; a larger limit bounds no answer of any model."""
+
+
 def request_tokens(kind: RowKind, params: bytes) -> TokenEstimate | None:
     """Estimate the tokens of a request; None for a kind that counts none, and for what is no request."""
     if kind in _UNCOUNTED:
@@ -129,7 +133,8 @@ def _output_limit(params: bytes) -> int | None:
         converse.maxTokens,
     )
     answers = max(1, found.n or gemini.candidateCount or 1)
-    return next((max(0, limit) * answers for limit in limits if limit is not None), None)
+    most = next((max(0, limit) * answers for limit in limits if limit is not None), None)
+    return None if most is None or most > MAX_OUTPUT else most
 
 
 class _Prompt:

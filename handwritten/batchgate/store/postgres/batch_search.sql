@@ -8,7 +8,7 @@ SELECT * FROM (
         AND (%(name)s::text IS NULL OR name = %(name)s) AND (%(status)s::text IS NULL OR status = %(status)s)
         AND (%(model)s::text IS NULL OR model = %(model)s)
         AND (%(metadata)s::jsonb IS NULL OR CASE
-            WHEN strpos(terms, '\u0000') > 0 THEN FALSE -- which jsonb cannot store
+            WHEN terms ~ '(^|[^\\])(\\\\)*\\u0000' THEN FALSE -- which jsonb cannot store
             ELSE terms::jsonb -> 'metadata' @> %(metadata)s::jsonb
         END) AS matches
     FROM (
@@ -31,7 +31,7 @@ SELECT * FROM (
         AND (%(name)s::text IS NULL OR name = %(name)s) AND (%(status)s::text IS NULL OR status = %(status)s)
         AND (%(model)s::text IS NULL OR model = %(model)s)
         AND (%(metadata)s::jsonb IS NULL OR CASE
-            WHEN strpos(terms, '\u0000') > 0 THEN FALSE -- which jsonb cannot store
+            WHEN terms ~ '(^|[^\\])(\\\\)*\\u0000' THEN FALSE -- which jsonb cannot store
             ELSE terms::jsonb -> 'metadata' @> %(metadata)s::jsonb
         END) AS matches
     FROM (
@@ -54,7 +54,7 @@ SELECT * FROM (
         AND (%(name)s::text IS NULL OR name = %(name)s) AND (%(status)s::text IS NULL OR status = %(status)s)
         AND (%(model)s::text IS NULL OR model = %(model)s)
         AND (%(metadata)s::jsonb IS NULL OR CASE
-            WHEN strpos(terms, '\u0000') > 0 THEN FALSE -- which jsonb cannot store
+            WHEN terms ~ '(^|[^\\])(\\\\)*\\u0000' THEN FALSE -- which jsonb cannot store
             ELSE terms::jsonb -> 'metadata' @> %(metadata)s::jsonb
         END) AS matches
     FROM (
@@ -77,7 +77,7 @@ SELECT * FROM (
         AND (%(name)s::text IS NULL OR name = %(name)s) AND (%(status)s::text IS NULL OR status = %(status)s)
         AND (%(model)s::text IS NULL OR model = %(model)s)
         AND (%(metadata)s::jsonb IS NULL OR CASE
-            WHEN strpos(terms, '\u0000') > 0 THEN FALSE -- which jsonb cannot store
+            WHEN terms ~ '(^|[^\\])(\\\\)*\\u0000' THEN FALSE -- which jsonb cannot store
             ELSE terms::jsonb -> 'metadata' @> %(metadata)s::jsonb
         END) AS matches
     FROM (

@@ -14,8 +14,9 @@ from batchgate.store.native_records import LateAnswerCount
 from batchgate.store.postgres.connection import PostgresPool, Row, Transaction
 from batchgate.store.usage_records import (
     SLOTS,
+    in_order,
     late_usage_row,
-    usage_groups_from_rows,
+    usage_group_from_row,
     usage_place,
     usage_query_row,
     used_columns,
@@ -31,7 +32,7 @@ class PostgresUsage:
 
     async def usage_groups(self, query: UsageQuery) -> Sequence[UsageGroup]:
         """Read usage in groups."""
-        return usage_groups_from_rows(await self._pool.fetch_all("usage_groups", usage_query_row(query)))
+        return in_order(await self._pool.fetch_long("usage_groups", usage_query_row(query), usage_group_from_row))
 
     async def drop_usage(self, before: str) -> None:
         """Delete the usage of the days before a day."""

@@ -12,8 +12,9 @@ from batchgate.store.native_records import LateAnswerCount
 from batchgate.store.queries import load_queries
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.usage_records import (
+    in_order,
     late_usage_row,
-    usage_groups_from_rows,
+    usage_group_from_row,
     usage_place,
     usage_query_row,
     used_models,
@@ -33,8 +34,9 @@ class SqliteUsage:
     async def usage_groups(self, query: UsageQuery) -> Sequence[UsageGroup]:
         """Read usage in groups."""
         params = usage_query_row(query)
-        rows = await self._file.read(lambda c: c.execute(QUERIES["usage_groups"], params).fetchall())
-        return usage_groups_from_rows(rows)
+        return await self._file.read_long(
+            lambda c: in_order(map(usage_group_from_row, c.execute(QUERIES["usage_groups"], params)))
+        )
 
     async def drop_usage(self, before: str) -> None:
         """Delete the usage of the days before a day."""
