@@ -143,7 +143,7 @@ class Batches:
             return
         if await self._store.find_repeated(new) is None:
             await self._check_webhook(new)
-            self.check_price(new)
+            self._check_price(new)
             await self._check_reuse(new)
 
     async def _check_reuse(self, new: NewBatch) -> None:
@@ -151,7 +151,7 @@ class Batches:
         if (name := new.options.reused_batch) is not None:
             check_reusable(await self.find(new.workspace, name), new.dialect, new.options)
 
-    def check_price(self, new: NewBatch) -> None:
+    def _check_price(self, new: NewBatch) -> None:
         """Refuse a budget that cannot be kept, as far as that is known: all requests have one model without a price."""
         if new.options.first_budget is None or new.model is None:
             return
