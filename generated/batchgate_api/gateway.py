@@ -19,15 +19,22 @@ class ArchivedWorkspace(OpenStruct, frozen=True, kw_only=True):
 
 
 BatchAction: TypeAlias = Annotated[
-    Literal["paused", "resumed", "deadline_moved", "budget_changed", "priority_changed"],
+    Literal[
+        "paused",
+        "resumed",
+        "deadline_moved",
+        "budget_changed",
+        "priority_changed",
+        "concurrency_changed",
+    ],
     Meta(
-        description="What was done to a batch. `deadline_moved` has the new time as its detail, `budget_changed` the new budget, `priority_changed` the new priority."
+        description="What was done to a batch. `deadline_moved` has the new time as its detail, `budget_changed` the new budget, `priority_changed` the new priority, `concurrency_changed` the new cap."
     ),
 ]
 
 
 class BatchControls(OpenStruct, frozen=True, kw_only=True):
-    """Whether a batch is paused, when it expires, what it may cost, and its priority."""
+    """Whether a batch is paused, when it expires, what it may cost, its priority and its concurrency cap."""
 
     id: str
     status: BatchStatus
@@ -47,6 +54,7 @@ class BatchControls(OpenStruct, frozen=True, kw_only=True):
 
     budget_usd: BudgetUsd
     priority: Priority
+    concurrency_cap: ConcurrencyCap
 
 
 class BatchErrors(OpenStruct, frozen=True, kw_only=True):
@@ -438,6 +446,7 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     """The id of the batch whose requests it retries; null for any other batch."""
 
     priority: Priority
+    concurrency_cap: ConcurrencyCap
     reuses: (
         Annotated[
             str,
@@ -704,6 +713,17 @@ class ChangeBudget(ClosedStruct, frozen=True, kw_only=True):
     """What the responses of the batch may cost in all, in US dollars; null for any amount."""
 
 
+ConcurrencyCap: TypeAlias = (
+    Annotated[
+        int,
+        Meta(
+            description="The most direct calls of the batch that may be in flight, over all workers together; null without such a cap."
+        ),
+    ]
+    | None
+)
+
+
 class CreateKey(ClosedStruct, frozen=True, kw_only=True):
     """The parameters of a new API key."""
 
@@ -797,6 +817,19 @@ class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
 
     lane: Lane | UnsetType = UNSET
     priority: Priority | UnsetType = UNSET
+    concurrency: (
+        Annotated[
+            int,
+            Meta(
+                description="The most direct calls of the batch that may be in flight, over all workers together. Without it only the limits of the accounts bound them.",
+                ge=1,
+                le=100000,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The most direct calls of the batch that may be in flight, over all workers together. Without it only the limits of the accounts bound them."""
+
     name: BatchName | None | UnsetType = UNSET
     webhook: BatchWebhook | None | UnsetType = UNSET
     budget_usd: (
@@ -1997,6 +2030,23 @@ class SecretList(OpenStruct, frozen=True, kw_only=True):
     """All secrets."""
 
     data: list[Secret]
+
+
+class SetConcurrency(ClosedStruct, frozen=True, kw_only=True):
+    """A new concurrency cap for a batch."""
+
+    concurrency: (
+        Annotated[
+            int,
+            Meta(
+                description="The most direct calls of the batch that may be in flight, over all workers together; null for no such cap.",
+                ge=1,
+                le=100000,
+            ),
+        ]
+        | None
+    )
+    """The most direct calls of the batch that may be in flight, over all workers together; null for no such cap."""
 
 
 class SetPriority(ClosedStruct, frozen=True, kw_only=True):

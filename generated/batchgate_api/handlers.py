@@ -267,7 +267,7 @@ class BatchEstimatesHandlers(Protocol):
 
 
 class BatchControlHandlers(Protocol):
-    """Batch Control: handlers of 6 operations."""
+    """Batch Control: handlers of 7 operations."""
 
     async def pause_batch(
         self,
@@ -322,6 +322,22 @@ class BatchControlHandlers(Protocol):
         The budget counts all responses of the batch, also earlier ones. A batch that was paused
         for its budget goes on if the new one is not reached. A batch whose responses have cost
         as much already is paused. If the budget is the same, the batch is returned unchanged.
+        """
+        ...
+
+    async def set_batch_concurrency(
+        self,
+        request: web.Request,
+        parameters: parameters.SetBatchConcurrencyParameters,
+        body: gateway.SetConcurrency,
+    ) -> gateway.BatchControls:
+        """Set how many calls of a batch may be in flight.
+
+        Takes effect on every process within a second. The cap counts the direct calls of the
+        batch, those of all workers together; jobs of a provider's batch API are not bounded by
+        it. Each worker gets a part of it, as it does of the limits of the accounts. Calls in
+        flight finish when it is lowered. `null` removes it. If the batch has this cap already,
+        it is returned unchanged.
         """
         ...
 

@@ -120,6 +120,19 @@ class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
     ) = field(name="batchgate-priority", default=UNSET)
     """Which share of the calls of its workspace the batch gets: each priority nine times as much as the next lower one. Without it it is `normal`."""
 
+    batchgate_concurrency: (
+        Annotated[
+            int,
+            Meta(
+                description="The most direct calls of the batch that may be in flight, over all workers together. Without it only the limits of the accounts bound them.",
+                ge=1,
+                le=100000,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-concurrency", default=UNSET)
+    """The most direct calls of the batch that may be in flight, over all workers together. Without it only the limits of the accounts bound them."""
+
     batchgate_name: (
         Annotated[
             str,
@@ -297,6 +310,19 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="batchgate-priority", default=UNSET)
     """Which share of the calls of its workspace the batch gets: each priority nine times as much as the next lower one. Without it it is `normal`."""
+
+    batchgate_concurrency: (
+        Annotated[
+            int,
+            Meta(
+                description="The most direct calls of the batch that may be in flight, over all workers together. Without it only the limits of the accounts bound them.",
+                ge=1,
+                le=100000,
+            ),
+        ]
+        | UnsetType
+    ) = field(name="batchgate-concurrency", default=UNSET)
+    """The most direct calls of the batch that may be in flight, over all workers together. Without it only the limits of the accounts bound them."""
 
     batchgate_name: (
         Annotated[
@@ -1728,6 +1754,13 @@ class RotateWebhookParameters(OpenStruct, frozen=True, kw_only=True):
         str, Meta(description="The id of the webhook.", max_length=128, min_length=1)
     ]
     """The id of the webhook."""
+
+
+class SetBatchConcurrencyParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of setBatchConcurrency."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
 
 
 class SetBatchPriorityParameters(OpenStruct, frozen=True, kw_only=True):

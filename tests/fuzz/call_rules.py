@@ -220,6 +220,7 @@ REFUSALS: Final = (
     b"; its deadline cannot be moved",
     b"; its budget cannot be changed",
     b"; its priority cannot be changed",
+    b"; its concurrency cap cannot be changed",
     b"budget_usd: account ",
     b"cannot be resumed: its budget of ",
     b"expires_at: ",

@@ -33,11 +33,13 @@ def test_a_batch_is_paused_shown_resumed_extended_and_prioritized(tmp_path: Path
             "deadline --at 3h",
             "budget --usd 2.5",
             "priority high",
+            "concurrency 1",
             "show",
+            "concurrency none",
             "timeline",
         )
         calls = [command.split() for command in commands]
-        paused, shown, resumed, again, moved, changed, raised, shown_high, timeline = (
+        paused, shown, resumed, again, moved, changed, raised, capped, shown_high, uncapped, timeline = (
             batchgate(tmp_path, command, batch_id, *options, gateway=gateway).stdout for command, *options in calls
         )
         gateway.kill()
@@ -48,10 +50,13 @@ def test_a_batch_is_paused_shown_resumed_extended_and_prioritized(tmp_path: Path
     assert re.fullmatch(rf"{batch_id} expires at 20\S+ \S+Z\.\n", moved)
     assert changed == f"{batch_id} has a budget of $2.50 and is not paused.\n"
     assert raised == f"{batch_id} has the priority high.\n"
-    assert re.search(r"^Priority  high$", shown_high, re.MULTILINE)
+    assert capped == f"{batch_id} has at most 1 call in flight.\n"
+    assert uncapped == f"{batch_id} has no concurrency cap.\n"
+    assert re.search(r"^Priority  high\nCap       1 call in flight$", shown_high, re.MULTILINE)
     assert re.fullmatch(
         r"\S+ \S+Z  paused: typo\n\S+ \S+Z  resumed\n\S+ \S+Z  deadline moved to \S+ \S+Z\n"
-        r"\S+ \S+Z  budget changed: \$2.50\n\S+ \S+Z  priority changed: high\n",
+        r"\S+ \S+Z  budget changed: \$2.50\n\S+ \S+Z  priority changed: high\n"
+        r"\S+ \S+Z  concurrency changed: 1\n\S+ \S+Z  concurrency changed: none\n",
         timeline,
     )
 

@@ -28,7 +28,14 @@ CREATE = "createMessageBatch"
 CREATE_OF_FILE = "createBatch"
 CREATE_UNIFIED = "createUnifiedBatch"
 VALIDATE = "validateBatch"
-OF_RUNNING_BATCHES = ("cancelBatch", "pauseBatch", "moveBatchDeadline", "changeBatchBudget", "setBatchPriority")
+OF_RUNNING_BATCHES = (
+    "cancelBatch",
+    "pauseBatch",
+    "moveBatchDeadline",
+    "changeBatchBudget",
+    "setBatchPriority",
+    "setBatchConcurrency",
+)
 MOVE_DEADLINE = "moveBatchDeadline"
 PUT_SECRET = "putSecret"
 RETRY = "retryBatch"
@@ -63,7 +70,11 @@ WEBHOOK_BODIES = {
     "rotateWebhook": {},
 }
 """Valid bodies of the operations on webhooks."""
-CONTROL_BODIES = {"changeBatchBudget": {"budget_usd": 1}, "setBatchPriority": {"priority": "high"}}
+CONTROL_BODIES = {
+    "changeBatchBudget": {"budget_usd": 1},
+    "setBatchPriority": {"priority": "high"},
+    "setBatchConcurrency": {"concurrency": 4},
+}
 FIXED_BODIES = TENANT_BODIES | WEBHOOK_BODIES | CONTROL_BODIES | {RETRY: {"custom_ids": ["a"]}}
 JSON = {"Content-Type": "application/json"}
 

@@ -206,6 +206,9 @@ EXAMPLE_RESPONSES: Final[dict[str, MakeObject]] = {
     "moveBatchDeadline": call_on_new(running_openai_batch, "PUT", "/api/batches/{}/deadline", json=LATER),
     "changeBatchBudget": call_on_new(running_openai_batch, "PUT", "/api/batches/{}/budget", json={"budget_usd": None}),
     "retryBatch": call_on_new(message_batch, "POST", "/api/batches/{}/retry", json={"custom_ids": ["a"]}),
+    "setBatchConcurrency": call_on_new(
+        running_openai_batch, "PUT", "/api/batches/{}/concurrency", json={"concurrency": 4}
+    ),
     "setBatchPriority": call_on_new(running_openai_batch, "PUT", "/api/batches/{}/priority", json={"priority": "low"}),
     "createWebhook": webhook,
     "listWebhooks": webhook_page,

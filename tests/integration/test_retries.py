@@ -109,7 +109,7 @@ async def test_a_retry_is_a_new_batch_of_the_requests_that_did_not_succeed_in_th
     app_on_both: RunningApp, provider: ChoosyProvider
 ) -> None:
     app = app_on_both
-    asked = {"batchgate-name": "nightly", "batchgate-priority": "high"}
+    asked = {"batchgate-name": "nightly", "batchgate-priority": "high", "batchgate-concurrency": "2"}
     parent = await ended_batch(app, provider, headers=asked)
     child = await retry(app, parent)
     assert (child["parent"], child["name"], child["total"], child["account"]) == (parent, "nightly", 3, "a")
@@ -118,6 +118,7 @@ async def test_a_retry_is_a_new_batch_of_the_requests_that_did_not_succeed_in_th
     assert sorted(prompt for _, prompt in provider.calls) == ["r1", "r3", "r4"]
     _, progress = await app.call("GET", f"/api/batches/{child['id']}/progress")
     assert (progress["parent"], progress["succeeded"], progress["priority"]) == (parent, 3, "high")
+    assert progress["concurrency_cap"] == 2
     _, page = await app.call("GET", "/api/batches")
     assert {batch["id"]: batch["parent"] for batch in page["data"]} == {child["id"]: parent, parent: None}
 

@@ -1,4 +1,4 @@
-"""Commands that control a running batch: pause, resume, its deadline, budget and priority, and its timeline."""
+"""Commands that control a running batch: pause, resume, deadline, budget, priority, concurrency cap, and timeline."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import click
 
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
-from batchgate.cli.rendering import dollars, moment, print_json
+from batchgate.cli.rendering import calls_in_flight, dollars, moment, print_json
 from batchgate.cli.terminal_text import say
+from batchgate.engine.model.concurrency_cap import MAX_CONCURRENCY
 from batchgate.engine.model.priority import Priority
 from batchgate.engine.model.times import from_rfc3339
 from batchgate_api.gateway import BatchControls, TimelineEntry
 
 NO_BUDGET: Final = "none"
+NO_CAP: Final = "none"
 
 UNITS: Final[Mapping[str, timedelta]] = {
     "m": timedelta(minutes=1),
@@ -34,6 +36,16 @@ def read_money(_context: click.Context, _parameter: click.Parameter, value: str)
         return float(value)
     except ValueError as error:
         raise click.BadParameter(f"it must be an amount of US dollars such as 12.50, or {NO_BUDGET}") from error
+
+
+def read_cap(_context: click.Context, _parameter: click.Parameter, value: str) -> int | None:
+    """Read a number of calls, or ``none``."""
+    if value == NO_CAP:
+        return None
+    is_short = len(value) <= len(str(MAX_CONCURRENCY))
+    if is_short and value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_CONCURRENCY:
+        return int(value)
+    raise click.BadParameter(f"it must be a whole number from 1 to {MAX_CONCURRENCY}, or {NO_CAP}")
 
 
 @click.command("pause")
@@ -130,6 +142,22 @@ def priority_command(connection: Connection, batch_id: str, priority: Priority, 
     _print(controls, f"{batch_id} has the priority {controls.priority}.", as_json=as_json)
 
 
+@click.command("concurrency")
+@click.argument("batch_id", metavar="ID")
+@click.argument("limit", metavar="N|none", callback=read_cap)
+@as_json_option
+@connected
+def concurrency_command(connection: Connection, batch_id: str, limit: int | None, *, as_json: bool) -> None:
+    """Let at most N calls of the batch ID be in flight, over all workers together; none for no such cap."""
+    controls = asyncio.run(_set_concurrency(connection, batch_id, limit))
+    cap = controls.concurrency_cap
+    _print(
+        controls,
+        f"{batch_id} has {'no concurrency cap' if cap is None else f'at most {calls_in_flight(cap)}'}.",
+        as_json=as_json,
+    )
+
+
 @click.command("timeline")
 @click.argument("batch_id", metavar="ID")
 @as_json_option
@@ -162,6 +190,11 @@ async def _change_budget(connection: Connection, batch_id: str, budget_usd: floa
 async def _set_priority(connection: Connection, batch_id: str, priority: Priority) -> BatchControls:
     async with connection.client() as client:
         return await client.set_priority(batch_id, priority)
+
+
+async def _set_concurrency(connection: Connection, batch_id: str, limit: int | None) -> BatchControls:
+    async with connection.client() as client:
+        return await client.set_concurrency(batch_id, limit)
 
 
 async def _timeline(connection: Connection, batch_id: str, *, as_json: bool) -> None:

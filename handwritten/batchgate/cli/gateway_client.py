@@ -27,6 +27,7 @@ from batchgate_api.gateway import (
     MoveDeadline,
     Priority,
     RetryBatch,
+    SetConcurrency,
     SetPriority,
 )
 
@@ -116,6 +117,11 @@ class GatewayClient:
         """Give a batch another priority."""
         path = f"/api/batches/{encoded(batch_id)}/priority"
         return await self.send("PUT", path, SetPriority(priority=priority), BatchControls)
+
+    async def set_concurrency(self, batch_id: str, concurrency: int | None) -> BatchControls:
+        """Let another number of calls of a batch be in flight; None for any number."""
+        path = f"/api/batches/{encoded(batch_id)}/concurrency"
+        return await self.send("PUT", path, SetConcurrency(concurrency=concurrency), BatchControls)
 
     async def retry(self, batch_id: str, retry: RetryBatch) -> BatchSummary:
         """Create a batch of requests of an ended batch."""

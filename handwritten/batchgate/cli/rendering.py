@@ -83,6 +83,7 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
         ("Status", progress.status),
         ("Failed", VALIDATION_FAILED if progress.status == "failed" else None),
         ("Priority", None if progress.priority == "normal" else progress.priority),
+        ("Cap", None if progress.concurrency_cap is None else calls_in_flight(progress.concurrency_cap)),
         ("Requests", f"{progress.total}: {outcome(progress)}"),
         ("Waiting", None if progress.paused is None else pause_text(progress.paused)),
         ("Refused", None if progress.last_refusal is None else _refusal(progress.last_refusal)),
@@ -102,6 +103,11 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
         ("Results", batch.results_url),
     )
     return (f"{name:<10}{text}" for name, text in facts if text)
+
+
+def calls_in_flight(cap: int) -> str:
+    """Return how many calls a concurrency cap allows."""
+    return f"{cap} call{'' if cap == 1 else 's'} in flight"
 
 
 def pause_text(pause: BatchPause) -> str:

@@ -17,6 +17,7 @@ from batchgate.cli.terminal_text import say
 from batchgate.cli.validate import show_validation
 from batchgate.cli.wait import check_output, finish
 from batchgate.cli.waiting import STANDARD_OUTPUT
+from batchgate.engine.model.concurrency_cap import MAX_CONCURRENCY
 from batchgate.engine.model.fail_fast import MAX_FAIL_FAST
 from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.priority import Priority
@@ -45,6 +46,12 @@ RESULTS_SUFFIX: Final = ".results.jsonl"
     "--priority",
     type=click.Choice(get_args(Priority)),
     help="Which share of your calls it gets beside your other batches (normal).",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, MAX_CONCURRENCY),
+    metavar="N",
+    help="Let at most N calls of the batch be in flight (without it, only the limits of the account bound them).",
 )
 @click.option(
     "--budget",
@@ -85,6 +92,7 @@ def submit_command(
     name: str | None,
     metadata: str | None,
     priority: str | None,
+    concurrency: int | None,
     budget: float | None,
     fail_fast: int | None,
     reuse: str | None,
@@ -115,6 +123,7 @@ def submit_command(
         "batchgate-name": name,
         "batchgate-metadata": metadata,
         "batchgate-priority": priority,
+        "batchgate-concurrency": None if concurrency is None else str(concurrency),
         "batchgate-budget-usd": None if budget is None else str(budget),
         "batchgate-fail-fast": None if fail_fast is None else str(fail_fast),
         "batchgate-reuse": reuse,

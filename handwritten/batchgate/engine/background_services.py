@@ -48,6 +48,7 @@ class BackgroundServices:
         self.steering = SteeringWatch(
             steering=needs.steering,
             apply_pauses=self._apply_pauses,
+            apply_caps=self.worker.apply_caps,
             apply_contenders=self._apply_contenders,
             enqueue_missing=needs.queue.enqueue_missing,
             report=report,

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from batchgate.engine.model.batch import Batch, BatchOptions, BatchPause, NewBatch, ValidatedInput
 from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.concurrency_cap import ConcurrencyCap, ConcurrencyCaps
 from batchgate.engine.model.errors import StaleClaim
 from batchgate.engine.model.fail_fast import FailFast
 from batchgate.engine.model.file import File, NewFile
@@ -77,6 +78,7 @@ def new_batch_row(new: NewBatch) -> dict[str, object]:
         "budget": new.options.first_budget,
         "fail_fast": fail_fast_text(FailFast(limit=new.fail_fast)) if new.fail_fast else None,
         "priority": "normal" if new.options.priority is UNSET else new.options.priority,
+        "concurrency": new.options.first_concurrency,
     }
 
 
@@ -230,7 +232,17 @@ def batch_from_row(row: Row) -> Batch:
         pause=None if row["pause"] is None else _PAUSE.decode(row["pause"]),
         pace=None if row["pace"] is None else _PACE.decode(row["pace"]),
         priority=row["priority"],
+        cap=_cap_from_row(row),
     )
+
+
+def _cap_from_row(row: Row) -> ConcurrencyCap:
+    return ConcurrencyCap(row["concurrency"], row["concurrency_changes"])
+
+
+def caps_from_rows(rows: Iterable[Row]) -> ConcurrencyCaps:
+    """Return the concurrency caps of the batches of some rows."""
+    return {row["key"]: _cap_from_row(row) for row in rows}
 
 
 def fail_fast_text(state: FailFast) -> str:
@@ -261,6 +273,8 @@ def steering_row(batch: Batch) -> dict[str, object]:
         "expires_at": batch.expires_at,
         "budget": batch.budget,
         "priority": batch.priority,
+        "concurrency": batch.cap.limit,
+        "concurrency_changes": batch.cap.changes,
     }
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from batchgate.engine.model.concurrency_cap import ConcurrencyCap
 from batchgate.engine.model.priority import Priority
-from batchgate.engine.model.steering import TIMELINE_ENTRIES, MoveDeadline, Pause, Resume, SetPriority
+from batchgate.engine.model.steering import TIMELINE_ENTRIES, MoveDeadline, Pause, Resume, SetConcurrency, SetPriority
 from batchgate.store.postgres import PostgresStore
 from batchgate.store.sqlite import SqliteStore
 from tests.support.stored_rows import EMPTY, chunk, claimed, create, end
@@ -194,3 +195,27 @@ async def test_a_batch_that_has_stopped_keeps_its_priority(store: SteerableStore
     assert found is not None
     assert found.priority == "normal"
     assert await actions(store, batch.key) == []
+
+
+async def test_the_cap_of_a_batch_is_read_with_how_often_it_was_changed_until_the_batch_has_ended(
+    store: SteerableStore,
+) -> None:
+    batch, jobs = await create(store, "a")
+    await create(store, "b")
+    assert await store.steering.concurrency_caps() == {}
+    for at, limit in ((1100, 3), (1200, 3), (1300, None)):
+        changed = await store.steering.steer_batch("w", "a", SetConcurrency(limit=limit), by="key", now=at)
+        assert changed is not None
+        assert changed == await store.find_batch("w", "a")
+        assert await store.steering.concurrency_caps() == {batch.key: changed.cap}
+    removed = {batch.key: ConcurrencyCap(None, 2)}
+    assert await store.steering.concurrency_caps() == removed, "workers must learn it"
+    assert await actions(store, batch.key) == [
+        (1100, "concurrency_changed", "key", "3"),
+        (1300, "concurrency_changed", "key", "none"),
+    ]
+    await end(store, batch, list(jobs))
+    assert await store.steering.concurrency_caps() == {}
+    again = await store.steering.steer_batch("w", "a", SetConcurrency(limit=5), by="key", now=1400)
+    assert again is not None
+    assert again.cap.limit is None

@@ -6,7 +6,14 @@ import random
 
 import pytest
 
-from batchgate.engine.dispatch.admission import AdmissionControl, CapacityKey, LimiterKey, RequestLoad
+from batchgate.engine.dispatch.admission import (
+    CAPPED_REQUESTS,
+    CAPPED_ROUNDS,
+    AdmissionControl,
+    CapacityKey,
+    LimiterKey,
+    RequestLoad,
+)
 from batchgate.engine.model.priority import Contender
 from batchgate.engine.model.shard import QueuedShard
 
@@ -18,7 +25,7 @@ def job(shard: int, batch_key: int = 1) -> QueuedShard:
     return QueuedShard(priority=shard, batch_key=batch_key, shard=shard)
 
 
-def defer(admission: AdmissionControl, shard: int, *keys: LimiterKey, requests: int = 10, batch_key: int = 1) -> None:
+def defer(admission: AdmissionControl, shard: int, *keys: CapacityKey, requests: int = 10, batch_key: int = 1) -> None:
     admission.defer(job(shard, batch_key), {key: RequestLoad(requests, requests) for key in keys})
 
 
@@ -196,3 +203,38 @@ def test_one_deferred_shard_of_a_lower_batch_does_not_count_and_a_second_one_doe
     assert admission.none_deferred.is_set()
     defer(admission, 2, SLOW, requests=400, batch_key=1)
     assert not admission.none_deferred.is_set()
+
+
+def test_a_batch_with_a_cap_has_few_requests_in_memory_and_is_resumed_when_half_of_them_have_ended() -> None:
+    resumed: list[QueuedShard] = []
+    admission = AdmissionControl(resumed.extend, requests=900)
+    admission.set_caps({1: 4})
+    key = admission.capacity_key(SLOW, 1)
+    bound = CAPPED_REQUESTS + CAPPED_ROUNDS * 4
+    assert fill(admission, key) == bound
+    assert fill(admission, SLOW) == (900 - bound) // 3, "as much as without it of the rest"
+    defer(admission, 1, key, requests=400, batch_key=1)
+    assert admission.none_deferred.is_set(), "shards of other batches are claimed meanwhile"
+    for _ in range(bound // 2 - 1):
+        admission.release(key, 1)
+    assert not resumed
+    admission.release(key, 1)
+    assert resumed == [job(1, batch_key=1)]
+    admission.use_reservation(job(1, batch_key=1))
+    assert fill(admission, key) == bound // 2
+
+
+def test_the_requests_of_a_deferred_shard_count_for_its_batch_when_that_gets_a_cap() -> None:
+    resumed: list[QueuedShard] = []
+    admission = AdmissionControl(resumed.extend, requests=900)
+    fill(admission, SLOW)
+    for shard in (1, 2):
+        defer(admission, shard, SLOW, requests=400, batch_key=1)
+    assert not admission.none_deferred.is_set()
+    admission.set_caps({1: 1})
+    assert resumed == [job(1, batch_key=1)]
+    assert admission.none_deferred.is_set()
+    for shard in (3, 4):
+        defer(admission, shard, admission.capacity_key(SLOW, 1), requests=400, batch_key=1)
+    assert resumed == [job(1, batch_key=1), job(2, batch_key=1)], "half of what it may have in memory, and the rest"
+    assert not admission.none_deferred.is_set(), "a worker that is not alone holds one shard of it"

@@ -116,6 +116,7 @@ from .rotate_key import RotateKey
 from .rotate_webhook import RotateWebhook
 from .secret import Secret
 from .secret_list import SecretList
+from .set_concurrency import SetConcurrency
 from .set_priority import SetPriority
 from .storage_backend import StorageBackend
 from .succeeded_result import SucceededResult
@@ -272,6 +273,7 @@ __all__ = (
     "RotateWebhook",
     "Secret",
     "SecretList",
+    "SetConcurrency",
     "SetPriority",
     "StorageBackend",
     "SucceededResult",

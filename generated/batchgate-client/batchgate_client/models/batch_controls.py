@@ -20,7 +20,7 @@ T = TypeVar("T", bound="BatchControls")
 
 @_attrs_define
 class BatchControls:
-    """Whether a batch is paused, when it expires, what it may cost, and its priority.
+    """Whether a batch is paused, when it expires, what it may cost, its priority and its concurrency cap.
 
     Attributes:
         id (str):
@@ -31,6 +31,8 @@ class BatchControls:
             any amount.
         priority (Priority): Which share of the calls of its workspace a batch gets: each priority nine times as much as
             the next lower one. Without one it is `normal`.
+        concurrency_cap (int | None): The most direct calls of the batch that may be in flight, over all workers
+            together; null without such a cap.
     """
 
     id: str
@@ -39,6 +41,7 @@ class BatchControls:
     expires_at: datetime.datetime
     budget_usd: float | None
     priority: Priority
+    concurrency_cap: int | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,6 +64,9 @@ class BatchControls:
 
         priority: str = self.priority
 
+        concurrency_cap: int | None
+        concurrency_cap = self.concurrency_cap
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -71,6 +77,7 @@ class BatchControls:
                 "expires_at": expires_at,
                 "budget_usd": budget_usd,
                 "priority": priority,
+                "concurrency_cap": concurrency_cap,
             }
         )
 
@@ -111,6 +118,13 @@ class BatchControls:
 
         priority = check_priority(d.pop("priority"))
 
+        def _parse_concurrency_cap(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        concurrency_cap = _parse_concurrency_cap(d.pop("concurrency_cap"))
+
         batch_controls = cls(
             id=id,
             status=status,
@@ -118,6 +132,7 @@ class BatchControls:
             expires_at=expires_at,
             budget_usd=budget_usd,
             priority=priority,
+            concurrency_cap=concurrency_cap,
         )
 
         batch_controls.additional_properties = d

@@ -69,6 +69,8 @@ class BatchProgress:
         parent (None | str): The id of the batch whose requests it retries; null for any other batch.
         priority (Priority): Which share of the calls of its workspace a batch gets: each priority nine times as much as
             the next lower one. Without one it is `normal`.
+        concurrency_cap (int | None): The most direct calls of the batch that may be in flight, over all workers
+            together; null without such a cap.
         reuses (None | str): The id of the batch whose results its requests take over where they are equal; null if the
             create named none.
         reused (int): Requests that took over a result; part of `succeeded`. They were not sent, and cost nothing: their
@@ -98,6 +100,7 @@ class BatchProgress:
     metadata: BatchMetadata | None
     parent: None | str
     priority: Priority
+    concurrency_cap: int | None
     reuses: None | str
     reused: int
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -185,6 +188,9 @@ class BatchProgress:
 
         priority: str = self.priority
 
+        concurrency_cap: int | None
+        concurrency_cap = self.concurrency_cap
+
         reuses: None | str
         reuses = self.reuses
 
@@ -217,6 +223,7 @@ class BatchProgress:
                 "metadata": metadata,
                 "parent": parent,
                 "priority": priority,
+                "concurrency_cap": concurrency_cap,
                 "reuses": reuses,
                 "reused": reused,
             }
@@ -371,6 +378,13 @@ class BatchProgress:
 
         priority = check_priority(d.pop("priority"))
 
+        def _parse_concurrency_cap(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        concurrency_cap = _parse_concurrency_cap(d.pop("concurrency_cap"))
+
         def _parse_reuses(data: object) -> None | str:
             if data is None:
                 return data
@@ -404,6 +418,7 @@ class BatchProgress:
             metadata=metadata,
             parent=parent,
             priority=priority,
+            concurrency_cap=concurrency_cap,
             reuses=reuses,
             reused=reused,
         )

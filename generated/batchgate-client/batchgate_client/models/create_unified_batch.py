@@ -42,6 +42,8 @@ class CreateUnifiedBatch:
             otherwise. Without it the setting `lane` of the account decides.
         priority (Priority | Unset): Which share of the calls of its workspace a batch gets: each priority nine times as
             much as the next lower one. Without one it is `normal`.
+        concurrency (int | Unset): The most direct calls of the batch that may be in flight, over all workers together.
+            Without it only the limits of the accounts bound them.
         name (None | str | Unset):
         webhook (None | str | Unset):
         budget_usd (float | Unset): What the responses of the batch may cost, in US dollars. Once they have cost as
@@ -85,6 +87,7 @@ class CreateUnifiedBatch:
     completion_window: str | Unset = UNSET
     lane: Lane | Unset = UNSET
     priority: Priority | Unset = UNSET
+    concurrency: int | Unset = UNSET
     name: None | str | Unset = UNSET
     webhook: None | str | Unset = UNSET
     budget_usd: float | Unset = UNSET
@@ -136,6 +139,8 @@ class CreateUnifiedBatch:
         priority: str | Unset = UNSET
         if not isinstance(self.priority, Unset):
             priority = self.priority
+
+        concurrency = self.concurrency
 
         name: None | str | Unset
         if isinstance(self.name, Unset):
@@ -210,6 +215,8 @@ class CreateUnifiedBatch:
             field_dict["lane"] = lane
         if priority is not UNSET:
             field_dict["priority"] = priority
+        if concurrency is not UNSET:
+            field_dict["concurrency"] = concurrency
         if name is not UNSET:
             field_dict["name"] = name
         if webhook is not UNSET:
@@ -299,6 +306,8 @@ class CreateUnifiedBatch:
         else:
             priority = check_priority(_priority)
 
+        concurrency = d.pop("concurrency", UNSET)
+
         def _parse_name(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -387,6 +396,7 @@ class CreateUnifiedBatch:
             completion_window=completion_window,
             lane=lane,
             priority=priority,
+            concurrency=concurrency,
             name=name,
             webhook=webhook,
             budget_usd=budget_usd,

@@ -115,6 +115,7 @@ def _options(parameters: parameters.CreateMessageBatchParameters) -> BatchOption
         name=parameters.batchgate_name,
         metadata=metadata_of_form("batchgate-metadata", parameters.batchgate_metadata),
         priority=parameters.batchgate_priority,
+        concurrency=parameters.batchgate_concurrency,
         fail_fast=parameters.batchgate_fail_fast,
         reuse=parameters.batchgate_reuse,
         budget=budget_option(parameters.batchgate_budget_usd),

@@ -1,4 +1,4 @@
-"""Control of a running batch: pause, resume, its deadline, budget and priority, and its timeline."""
+"""Control of a running batch: pause, resume, its deadline, budget, priority and concurrency cap, and its timeline."""
 
 from __future__ import annotations
 
@@ -55,6 +55,13 @@ class BatchControlHandler:
         steering, caller, priority = request.app[STEERING], request[CALLER], body.priority
         return _controls(await steering.set_priority(request[WORKSPACE], parameters.batch_id, priority, by=caller))
 
+    async def set_batch_concurrency(
+        self, request: web.Request, parameters: parameters.SetBatchConcurrencyParameters, body: gateway.SetConcurrency
+    ) -> gateway.BatchControls:
+        """Let another number of direct calls of a batch be in flight."""
+        steering, caller, limit = request.app[STEERING], request[CALLER], body.concurrency
+        return _controls(await steering.set_concurrency(request[WORKSPACE], parameters.batch_id, limit, by=caller))
+
     async def get_batch_timeline(
         self, request: web.Request, parameters: parameters.GetBatchTimelineParameters
     ) -> gateway.BatchTimeline:
@@ -71,6 +78,7 @@ def _controls(batch: Batch) -> gateway.BatchControls:
         expires_at=rfc3339(batch.expires_at),
         budget_usd=dollars_or_none(batch.budget),
         priority=batch.priority,
+        concurrency_cap=batch.cap.limit,
     )
 
 

@@ -75,6 +75,7 @@ class BatchProgressHandler:
             reuses=batch.options.reused_batch,
             reused=batch.reused,
             priority=batch.priority,
+            concurrency_cap=batch.cap.limit,
             status=batch.status,
             **counts,
             repeated=batch.repeated,

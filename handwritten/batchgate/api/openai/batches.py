@@ -106,6 +106,7 @@ def _options(form: OpenaiBatchFormat, parameters: parameters.CreateBatchParamete
         lane=parameters.batchgate_lane,
         name=parameters.batchgate_name,
         priority=parameters.batchgate_priority,
+        concurrency=parameters.batchgate_concurrency,
         webhook=parameters.batchgate_webhook_url,
         fail_fast=parameters.batchgate_fail_fast,
         reuse=parameters.batchgate_reuse,

@@ -106,6 +106,7 @@ def _options(form: UnifiedBatchFormat, model: str | None) -> BatchOptions:
         window=window_option(form.fields.completion_window),
         lane=form.fields.lane,
         priority=form.fields.priority,
+        concurrency=form.fields.concurrency,
         name=_name(form),
         webhook=UNSET if form.fields.webhook is None else form.fields.webhook,
         fail_fast=form.fields.fail_fast,

@@ -41,7 +41,7 @@ class ClusterMember:
     @property
     def within_share(self) -> bool:
         """Whether the calls in flight do not exceed the share."""
-        return self._router.within_share
+        return self._router.within_share and (self._worker is None or self._worker.within_share)
 
     @property
     def health_report(self) -> HealthReport:
@@ -77,6 +77,7 @@ class ClusterMember:
         """Apply a share of the limits, and release the shards of accounts that have no share here."""
         self._router.set_share(share, until)
         if self._worker is not None:
+            self._worker.set_share(share)
             self._worker.release_accounts(self._router.accounts_without_share)
 
     def report_connection(self, error: Exception | None) -> None:

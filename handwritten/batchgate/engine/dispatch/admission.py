@@ -7,6 +7,8 @@ thresholds by which switches share their buffers: Choudhury and Hahne, IEEE/ACM 
 
 Batches of one workspace that differ in priority have keys of their own for each priority. So the requests of one that
 was raised come into memory, although those of a lower one wait there and move slowly from then on.
+
+A batch with a concurrency cap has a key of its own, and few of its requests are in memory: they move slowly, too.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from heapq import heapify, heappop, heappush
-from itertools import islice
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -26,8 +27,9 @@ from batchgate.engine.model.shard import QueuedShard
 
 LimiterKey: TypeAlias = tuple[str, str]
 """The name of an account and the name of a model."""
-CapacityKey: TypeAlias = LimiterKey | tuple[str, str, Priority]
-"""What capacity is counted for: a limiter key, and the priority of batches that compete with others of another one."""
+CapacityKey: TypeAlias = LimiterKey | tuple[str, str, Priority] | tuple[str, str, int]
+"""What capacity is counted for: a limiter key, and the priority of batches that compete with others of another one, or
+the key of a batch with a concurrency cap."""
 
 MAX_REQUESTS: Final = 8_000
 """Requests in memory, running or waiting: a few kilobytes each beside their input lines."""
@@ -37,6 +39,9 @@ CONTENDERS_DIVISOR: Final = 3
 """While batches compete by priority, the capacity is larger by its size divided by this: as much as one key may use."""
 FREE_DIVISOR: Final = 2
 """The requests of one limiter key may use up to the free capacity divided by this."""
+CAPPED_REQUESTS: Final = 64
+"""The requests of a batch with a concurrency cap that are in memory to one model, beside `CAPPED_ROUNDS` of calls."""
+CAPPED_ROUNDS: Final = 2
 
 
 class RequestLoad(Struct):
@@ -98,12 +103,15 @@ class AdmissionControl:
         self._announced: set[QueuedShard] = set()
         self._urgent: frozenset[int] = frozenset()
         self._contenders: Contenders = {}
+        self._caps: Mapping[int, int] = {}
+        """How many calls of batches with a concurrency cap may be in flight here."""
         self._outranked: frozenset[int] = frozenset()
         """The batches that others of their workspace go before."""
         self.none_deferred = asyncio.Event()
         """Set while no shard is deferred, and none is announced that may have to be.
 
-        One deferred shard of a batch that others of its workspace go before does not count: it may wait for long.
+        One deferred shard of a batch that others of its workspace go before does not count, nor does one of each batch
+        with a concurrency cap: it may wait for long.
         """
         self.none_deferred.set()
 
@@ -119,6 +127,8 @@ class AdmissionControl:
 
     def capacity_key(self, key: LimiterKey, batch_key: int) -> CapacityKey:
         """Return what the capacity for requests of a batch is counted for now."""
+        if batch_key in self._caps:
+            return (*key, batch_key)
         contender = self._contenders.get(batch_key)
         return key if contender is None or contender.priority == "normal" else (*key, contender.priority)
 
@@ -181,6 +191,19 @@ class AdmissionControl:
         if bool(contenders) != bool(self._contenders):
             self._free.add(self._room_for_contenders if contenders else -self._room_for_contenders, 0)
         self._contenders, self._outranked = contenders, outranked(contenders)
+        self._defer_anew()
+
+    def set_caps(self, caps: Mapping[int, int]) -> None:
+        """Give batches with a concurrency cap capacity of their own, and resume the deferred shards that fit now.
+
+        ``caps`` has how many of their calls may be in flight here.
+        """
+        if caps != self._caps:
+            self._caps = caps
+            self._defer_anew()
+
+    def _defer_anew(self) -> None:
+        """Count the deferred shards under the keys that their requests have now, and resume those that fit."""
         deferred = tuple(self._deferred.items())
         self._queues.clear()
         self._rotation.clear()
@@ -204,13 +227,25 @@ class AdmissionControl:
         job = self._first_deferred(key)
         if job is None:
             return
-        amount = self._deferred[job][key]
+        amount = self._resumed_at_once(key, self._deferred[job][key])
         if key not in self._admitted or self._fits(key, amount.requests, amount.size):
             del self._deferred[job]
             self._reserved[job] = key, amount
             self._count(key, amount.requests, amount.size)
             self._update_none_deferred()
             self._resume((job,))
+
+    def _resumed_at_once(self, key: CapacityKey, load: RequestLoad) -> RequestLoad:
+        """Return what there must be capacity for to resume a shard: half of what a batch with a cap may have."""
+        bound = self._bound(key)
+        if bound is None or 2 * load.requests <= bound:
+            return load
+        return RequestLoad(bound // 2, load.size * (bound // 2) // load.requests)
+
+    def _bound(self, key: CapacityKey) -> int | None:
+        """Return how many requests of a batch with a concurrency cap may be in memory to one model."""
+        cap = self._caps.get(key[2]) if len(key) == 3 and isinstance(key[2], int) else None
+        return None if cap is None else CAPPED_REQUESTS + CAPPED_ROUNDS * cap
 
     def _first_deferred(self, key: CapacityKey) -> QueuedShard | None:
         queue = self._queues.get(key)
@@ -227,6 +262,9 @@ class AdmissionControl:
     def _fits(self, key: CapacityKey, requests: int, size: int) -> bool:
         """Return whether `try_admit` would still admit the last of this many requests."""
         admitted, free = self._admitted.get(key) or RequestLoad(), self._free
+        bound = self._bound(key)
+        if bound is not None and admitted.requests + requests > bound:
+            return False
         if FREE_DIVISOR * (admitted.size + size) > free.size - size:
             return False
         return FREE_DIVISOR * (admitted.requests + requests) <= free.requests - (requests - 1)
@@ -247,5 +285,10 @@ class AdmissionControl:
             self.none_deferred.set()
 
     def _any_deferred(self) -> bool:
-        first_two = islice(self._deferred, 2)
-        return any(job.batch_key not in self._outranked for job in first_two) or len(self._deferred) > 1
+        found: set[int] = set()
+        for job in self._deferred:
+            waits_long = job.batch_key in self._caps or (job.batch_key in self._outranked and not found)
+            if not waits_long or job.batch_key in found:
+                return True
+            found.add(job.batch_key)
+        return False

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct, structs
 
 from batchgate.engine.dispatch import limits
+from batchgate.engine.dispatch.batch_caps import CallPlaces
 from batchgate.engine.dispatch.budget_gate import BudgetGate
 from batchgate.engine.dispatch.direct_rate import DirectRate
 from batchgate.engine.dispatch.endpoint import AccountEndpoint, Call, lane_of
@@ -83,6 +84,7 @@ class _RequestRun(Struct):
     retries: Retries
     extras: ShardExtras | None
     gate: BudgetGate | None
+    places: CallPlaces
     kept: _Kept
 
     @property
@@ -156,15 +158,17 @@ class Executor:
         on_refused: OnRefused | None = None,
         extras: ShardExtras | None = None,
         gate: BudgetGate | None = None,
+        places: CallPlaces | None = None,
     ) -> ResultLine:
         """Run a request and return its result; every error becomes an errored result.
 
-        ``extras`` store what requests of providers with tasks or content have beside their results. Calls wait at the
-        ``gate``.
+        ``extras`` store what requests of providers with tasks or content have beside their results. Calls wait for
+        one of the ``places``, and at the ``gate``.
         """
         seq, row, kept, called = request.seq, request.row, _Kept(), request.route.called
         try:
-            answer = await self._answer(self._request_run(batch, request, on_sending, on_refused, extras, gate, kept))
+            run = self._request_run(batch, request, on_sending, on_refused, extras, gate, places, kept)
+            answer = await self._answer(run)
         except Exception as error:  # noqa: BLE001 - after any error the request must have a result
             result = self.results.errored(batch, seq, row.custom_id, error, called=called)
             # After an internal error the task may still run: the clean-up cancels it.
@@ -192,29 +196,36 @@ class Executor:
         on_refused: OnRefused | None,
         extras: ShardExtras | None,
         gate: BudgetGate | None,
+        places: CallPlaces | None,
         kept: _Kept,
     ) -> _RequestRun:
         limiter, retries = self._router.limiter(request.route), Retries(self._rng)
         call = Call(request.route.endpoint, request_row(batch, request))
-        return _RequestRun(batch, request.seq, call, limiter, on_sending, on_refused, retries, extras, gate, kept)
+        places = places or CallPlaces()
+        return _RequestRun(
+            batch, request.seq, call, limiter, on_sending, on_refused, retries, extras, gate, places, kept
+        )
 
     async def _answer(self, run: _RequestRun) -> bytes:
         """Return the answer: of the task that runs for the request already, or of a new call."""
         if run.call.endpoint.tasks is not None:
             run.kept.task = await run.needed_extras.find_task(run.seq)
             if run.kept.task is not None:
-                return await self._resume(run, run.kept.task)
+                with run.places.taken_at_once():
+                    return await self._resume(run, run.kept.task)
         return await self._call_with_retries(run)
 
     async def _call_with_retries(self, run: _RequestRun) -> bytes:
         while True:
             try:
-                return await self._call(run)
+                async with run.places:
+                    return await self._call(run)
             except UpstreamError as error:
                 if not run.retries.should_retry:
                     raise
                 self._telemetry.call_retried(run.batch, run.account, run.call.row, error.kind)
                 self._report_refusal(run, error)
+                await run.places.wait_without(run.retries)
 
     def _report_refusal(self, run: _RequestRun, error: UpstreamError) -> None:
         """Report a failed call whose request waits for another one."""

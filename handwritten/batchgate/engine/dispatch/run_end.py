@@ -17,7 +17,8 @@ class RunEnd(Enum):
     NOT_ADMITTED = auto()
     """No request was admitted, as there was no capacity for any of them."""
     NO_SHARE = auto()
-    """The remaining requests are for accounts of whose limits this worker has no share."""
+    """This worker has no share of the limits of the accounts that the remaining requests are for, or no part of the
+    concurrency cap of the batch."""
     CLAIM_LOST = auto()
     """Another worker has claimed the shard."""
     WITHHELD = auto()

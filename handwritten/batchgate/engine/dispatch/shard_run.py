@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 
 from batchgate.engine.dispatch.admission import AdmissionControl, CapacityKey, LimiterKey, RequestLoad
+from batchgate.engine.dispatch.batch_caps import CallPlaces
 from batchgate.engine.dispatch.budget_gate import BudgetGate
 from batchgate.engine.dispatch.call_timer import CallTimer
 from batchgate.engine.dispatch.executor import Executor
@@ -16,6 +17,7 @@ from batchgate.engine.dispatch.prepared_request import PreparedRequest
 from batchgate.engine.dispatch.result_buffer import ResultBuffer
 from batchgate.engine.dispatch.run_end import RunEnd
 from batchgate.engine.dispatch.shard_extras import ShardExtras
+from batchgate.engine.dispatch.waiting_refusals import WaitingRefusals
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import BlobError, LostBlob, StaleClaim, StoreError
@@ -51,6 +53,7 @@ class ShardRun:
         extras: ShardExtras,
         call_timer: CallTimer,
         gate: BudgetGate | None,
+        places: CallPlaces,
     ) -> None:
         self.job = job
         self.claim = claim
@@ -67,6 +70,7 @@ class ShardRun:
         self._extras = extras
         self._call_timer = call_timer
         self._gate = gate
+        self._places = places
         self._results = ResultBuffer(gate)
         self._waiting: dict[asyncio.Task[None], int] = {}
         """The tasks whose calls are not in flight, with the seqs of their requests."""
@@ -84,8 +88,7 @@ class ShardRun:
         self._made_progress = False
         self._deferred = False
         self._expired = False
-        self._refusals: dict[int, tuple[PreparedRequest, Refusal]] = {}
-        """The waiting requests whose last call failed, by seq, the latest last."""
+        self._refusals = WaitingRefusals()
         self.models: set[LimiterKey] = set()
         """The models of accounts that requests were admitted for."""
         self._aborted = asyncio.Event()
@@ -97,7 +100,7 @@ class ShardRun:
     @property
     def last_refusal(self) -> Refusal | None:
         """The latest error of a request that waits for another call."""
-        return next((refusal for _, refusal in reversed(self._refusals.values())), None)
+        return self._refusals.latest
 
     def stop(self, *, release: bool, expired: bool = False) -> None:
         """Send no more requests; with ``release`` the shard is left for a later run, otherwise it is done as it is.
@@ -231,7 +234,7 @@ class ShardRun:
             if isinstance(request, ResultLine):
                 self._remaining.remove(seq)
                 self._add_result(request)
-            elif not self._executor.has_share(request):
+            elif not (self._places.has_part and self._executor.has_share(request)):
                 continue
             elif admission.try_admit(key := admission.capacity_key(request.route.key, self.job.batch_key), len(line)):
                 self._remaining.remove(seq)
@@ -294,9 +297,10 @@ class ShardRun:
                 self._remaining.add(request.seq)
             elif not self._stopped:
                 on_sending = partial(self._on_sending, task, request.seq)
-                on_refused = partial(self._on_refused, request)
-                batch, extras = self.claim.batch, self._extras
-                self._add_result(await self._executor.run(batch, request, on_sending, on_refused, extras, self._gate))
+                on_refused = partial(self._refusals.add, request)
+                batch, extras, gate, places = self.claim.batch, self._extras, self._gate, self._places
+                result = await self._executor.run(batch, request, on_sending, on_refused, extras, gate, places)
+                self._add_result(result)
         finally:
             self._waiting.pop(task, None)
             self._sending.discard(task)
@@ -324,19 +328,15 @@ class ShardRun:
         if task in self._waiting or seq in self._remaining:
             self._store.mark_sent(self.claim, seq, sent=False)
 
-    def _on_refused(self, request: PreparedRequest, refusal: Refusal) -> None:
-        self._refusals.pop(request.seq, None)
-        self._refusals[request.seq] = (request, refusal)
-
     def _add_expired(self) -> None:
         """Add results for the requests that waited after a refusal; finalization adds those of the others."""
-        for request, refusal in self._refusals.values():
+        for request, refusal in self._refusals:
             result = self._executor.expired_result(self.claim.batch, request, refusal)
             if result is not None:
                 self._results.add(result)
 
     def _add_result(self, result: ResultLine) -> None:
-        self._refusals.pop(result.seq, None)
+        self._refusals.remove(result.seq)
         self._remaining.discard(result.seq)
         self._unanswered -= 1
         hit_failpoint("response_received")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from batchgate.engine.dispatch.admission import AdmissionControl, LimiterKey
+from batchgate.engine.dispatch.batch_caps import BatchCaps
 from batchgate.engine.dispatch.budget_gate import BudgetGates
 from batchgate.engine.dispatch.call_timer import CallTimer
 from batchgate.engine.dispatch.claim_policy import ClaimPolicy
@@ -17,8 +18,10 @@ from batchgate.engine.dispatch.shard_extras import ShardExtras
 from batchgate.engine.dispatch.shard_run import STORAGE_RETRY, ShardRun
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.clock import MICROSECONDS, ExpiryClock
+from batchgate.engine.model.concurrency_cap import ConcurrencyCaps
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.health_report import Refusal
+from batchgate.engine.model.limit_share import LimitShare
 from batchgate.engine.model.priority import Contenders
 from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.ports.blobs import Blobs
@@ -60,6 +63,7 @@ class Worker:
         self._telemetry = telemetry
         self._extras = extras
         self._gates = BudgetGates(store)
+        self._caps = BatchCaps()
         self._runs: dict[QueuedShard, ShardRun] = {}
         self._tasks: dict[QueuedShard, asyncio.Task[None]] = {}
         self._held: set[QueuedShard] = set()
@@ -131,6 +135,35 @@ class Worker:
         for job in self._held.difference(self._runs, self._being_claimed):
             if job.batch_key in paused:
                 self._complete(job)
+
+    @property
+    def within_share(self) -> bool:
+        """Whether no batch with a concurrency cap has more calls here than its part."""
+        return self._caps.within_parts
+
+    def apply_caps(self, caps: ConcurrencyCaps) -> None:
+        """Keep to these concurrency caps of batches; requests in flight finish and count."""
+        self._keep_to_caps(self._caps.update(caps))
+
+    def set_share(self, share: LimitShare) -> None:
+        """Keep to a share of the concurrency caps."""
+        self._keep_to_caps(self._caps.set_share(share))
+
+    def _keep_to_caps(self, changed: frozenset[int]) -> None:
+        """Let the waiting requests of batches whose part has changed wait anew, or another worker run them."""
+        if not changed:
+            return
+        self._admission.set_caps(self._caps.parts)
+        for run in self._runs.values():
+            key = run.claim.batch.key
+            if key in changed and self._caps.part(key) == 0:
+                run.stop(release=True)
+            elif key in changed and key not in self._paused:  # its requests are admitted anew, by the new part
+                run.pause()
+                run.unpause()
+        for key in changed:
+            if self._caps.part(key) == 0:
+                self._admission.resume_batch(key)
 
     def release_accounts(self, accounts: Sequence[str]) -> None:
         """Release the running shards that have requests for these accounts, for another worker to run."""
@@ -229,6 +262,8 @@ class Worker:
             self._being_claimed.discard(job)
 
     def _start(self, job: QueuedShard, claim: Claim) -> None:
+        if self._caps.learn(claim.batch):
+            self._keep_to_caps(frozenset({claim.batch.key}))
         run = ShardRun(
             job,
             claim,
@@ -242,6 +277,7 @@ class Worker:
             extras=self._extras(claim),
             call_timer=CallTimer(self._clock),
             gate=self._gates.of(claim.batch),
+            places=self._caps.places(claim.batch.key),
         )
         if self._is_stopped(claim):
             run.stop(release=False)

@@ -19,6 +19,7 @@ from batchgate.engine.model.steering import (
     MoveDeadline,
     Pause,
     Resume,
+    SetConcurrency,
     SetPriority,
     TimelineEntry,
 )
@@ -99,6 +100,16 @@ class BatchSteering:
         batch = await self._steer(workspace, batch_id, SetPriority(priority=priority), by=by)
         if batch.priority != priority:
             raise _stopped(batch, "its priority cannot be changed")
+        return batch
+
+    async def set_concurrency(self, workspace: str, batch_id: str, limit: int | None, *, by: str) -> Batch:
+        """Let this many direct calls of a batch be in flight, or any number for None.
+
+        Raises `RefusedError` if it has stopped.
+        """
+        batch = await self._steer(workspace, batch_id, SetConcurrency(limit=limit), by=by)
+        if batch.cap.limit != limit:
+            raise _stopped(batch, "its concurrency cap cannot be changed")
         return batch
 
     async def timeline(self, workspace: str, batch_id: str) -> Sequence[TimelineEntry]:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+from batchgate.engine.model.concurrency_cap import ConcurrencyCaps
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.priority import Contenders
 from batchgate.engine.ports.steering_store import SteeringStore
@@ -24,9 +25,10 @@ INTERVAL: Final = 1.0  # seconds between two looks without a signal
 
 
 class SteeringWatch:
-    """Keeps the worker and the native jobs to the pauses and priorities in the store.
+    """Keeps the worker and the native jobs to the pauses, concurrency caps and priorities in the store.
 
     ``apply_pauses`` gets the keys of the paused batches, and those of the batches whose pause has begun or ended.
+    ``apply_caps`` gets the concurrency caps, at each look.
     ``apply_contenders`` gets the batches of workspaces whose batches differ in priority, whenever these change.
     """
 
@@ -35,12 +37,14 @@ class SteeringWatch:
         *,
         steering: SteeringStore,
         apply_pauses: Callable[[frozenset[int], frozenset[int]], None],
+        apply_caps: Callable[[ConcurrencyCaps], None],
         apply_contenders: Callable[[Contenders], Awaitable[None]],
         enqueue_missing: Callable[[], Awaitable[None]],
         report: HealthReporter,
     ) -> None:
         self._steering = steering
         self._apply_pauses = apply_pauses
+        self._apply_caps = apply_caps
         self._apply_contenders = apply_contenders
         self._enqueue_missing = enqueue_missing
         self._report = report
@@ -81,6 +85,7 @@ class SteeringWatch:
 
     async def _look(self, *, signaled: bool) -> None:
         paused = frozenset(await self._steering.paused_batches())
+        self._apply_caps(await self._steering.concurrency_caps())
         before, self.paused = self.paused, paused
         resumed = before - paused
         self._apply_pauses(paused, before ^ paused)

@@ -11,6 +11,7 @@ from batchgate.engine.model.batch_endpoint import ENDPOINTS, BatchEndpoint
 from batchgate.engine.model.budget import BudgetPauseCode
 from batchgate.engine.model.clock import HOUR
 from batchgate.engine.model.completion_window import DEFAULT_WINDOW
+from batchgate.engine.model.concurrency_cap import ConcurrencyCap
 from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.native_job import JobState
 from batchgate.engine.model.pace import Pace
@@ -92,6 +93,15 @@ class BatchOptions(Struct, frozen=True, kw_only=True):
     priority: Priority | UnsetType = UNSET
     """The priority that the caller asked for. Unset if there is none, so that fingerprints are those of older versions;
     `Batch.priority` is what it is now."""
+
+    concurrency: int | UnsetType = UNSET
+    """The concurrency cap that the caller asked for. Unset if there is none, so that fingerprints are those of older
+    versions; `Batch.cap` is what it is now."""
+
+    @property
+    def first_concurrency(self) -> int | None:
+        """The most calls of the batch that may be in flight at first; None for any number."""
+        return None if self.concurrency is UNSET else self.concurrency
 
     own_endpoint: BatchEndpoint | UnsetType = UNSET
     """The endpoint of requests to a provider's own urls; unset for kinds with one endpoint."""
@@ -215,6 +225,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     """The pace of its direct calls; None before the first has ended, while it is paused, and once it has ended."""
     priority: Priority = "normal"
     """Its priority beside the other batches of its workspace."""
+    cap: ConcurrencyCap = ConcurrencyCap()
+    """How many of its direct calls may be in flight."""
 
     @property
     def unfinished_status(self) -> Literal["canceled", "expired"]:

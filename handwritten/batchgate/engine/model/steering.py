@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 
 from batchgate.engine.model.batch import Batch, BatchPause, BatchPauseCode
 from batchgate.engine.model.budget import BudgetPauseCode, is_reached, reached_text
+from batchgate.engine.model.concurrency_cap import ConcurrencyCap
 from batchgate.engine.model.priority import Priority
 from batchgate.engine.model.times import rfc3339
 from batchgate.engine.model.workspace import format_dollars
@@ -15,7 +16,9 @@ from batchgate.engine.model.workspace import format_dollars
 TIMELINE_ENTRIES: Final = 100
 """The latest actions on a batch that are kept."""
 
-ActionName: TypeAlias = Literal["paused", "resumed", "deadline_moved", "budget_changed", "priority_changed"]
+ActionName: TypeAlias = Literal[
+    "paused", "resumed", "deadline_moved", "budget_changed", "priority_changed", "concurrency_changed"
+]
 """What was done to a batch."""
 
 
@@ -53,7 +56,13 @@ class SetPriority(Struct, frozen=True, kw_only=True):
     priority: Priority
 
 
-Action: TypeAlias = Pause | Resume | MoveDeadline | ChangeBudget | SetPriority
+class SetConcurrency(Struct, frozen=True, kw_only=True):
+    """Let this many direct calls of the batch be in flight, or any number."""
+
+    limit: int | None
+
+
+Action: TypeAlias = Pause | Resume | MoveDeadline | ChangeBudget | SetPriority | SetConcurrency
 
 
 class TimelineEntry(Struct, frozen=True, kw_only=True):
@@ -92,12 +101,22 @@ def steered(batch: Batch, action: Action, *, by: str, at: int) -> tuple[Batch, T
         case SetPriority():
             changed = structs.replace(batch, priority=action.priority)
             entry = TimelineEntry(at=at, action="priority_changed", by=by, detail=action.priority)
+        case SetConcurrency():
+            changed = _with_cap(batch, action.limit)
+            detail = "none" if action.limit is None else str(action.limit)
+            entry = TimelineEntry(at=at, action="concurrency_changed", by=by, detail=detail)
     return None if changed == batch else (changed, entry)
 
 
 def _may_replace(before: BatchPause | None, pause: BatchPause) -> bool:
     """Return whether a batch gets a pause: a caller's one replaces that for a budget, which a higher budget ends."""
     return before is None or (pause.code == "requested" and before.code in BUDGET_CODES)
+
+
+def _with_cap(batch: Batch, limit: int | None) -> Batch:
+    if limit == batch.cap.limit:
+        return batch
+    return structs.replace(batch, cap=ConcurrencyCap(limit, batch.cap.changes + 1))
 
 
 def _with_budget(batch: Batch, budget: int | None, *, by: str, at: int) -> Batch:

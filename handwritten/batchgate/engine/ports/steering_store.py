@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.concurrency_cap import ConcurrencyCaps
 from batchgate.engine.model.priority import Contenders
 from batchgate.engine.model.steering import Action, TimelineEntry
 
@@ -37,6 +38,10 @@ class SteeringStore(Protocol):
 
         A batch counts while it is not paused and has shards in the queue, or at a worker.
         """
+        ...
+
+    async def concurrency_caps(self) -> ConcurrencyCaps:
+        """Read the caps of the batches that have not ended and have one, or had one before it was removed."""
         ...
 
     async def timeline(self, batch_key: int) -> Sequence[TimelineEntry]:

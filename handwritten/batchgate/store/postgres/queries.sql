@@ -17,14 +17,15 @@ SELECT pg_advisory_xact_lock(hashtextextended(%(workspace)s, 0))
 INSERT INTO batches (
     id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
     in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size, model, awaits_plan, name,
-    parent, input_hash, fail_fast, budget, priority
+    parent, input_hash, fail_fast, budget, priority, concurrency
 )
 VALUES (
     %(id)s, %(workspace)s, %(dialect)s, %(terms)s, %(provider)s, %(providers)s, %(headers)s,
     CASE WHEN %(input_blob)s::text IS NULL THEN 'validating' ELSE 'in_progress' END, %(total)s, %(open_shards)s,
     %(created_at)s, %(expires_at)s, CASE WHEN %(input_blob)s::text IS NOT NULL THEN %(created_at)s::bigint END,
     %(caller)s, %(fingerprint)s, %(idempotency_key)s, %(input_blob)s, %(input_size)s, %(model)s,
-    %(awaits_plan)s, %(name)s, %(parent)s, %(input_hash)s, %(fail_fast)s, %(budget)s, %(priority)s
+    %(awaits_plan)s, %(name)s, %(parent)s, %(input_hash)s, %(fail_fast)s, %(budget)s, %(priority)s,
+    %(concurrency)s
 )
 RETURNING *
 

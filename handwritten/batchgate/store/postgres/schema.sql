@@ -57,7 +57,9 @@ CREATE TABLE batches (
     budget bigint,
     priority text NOT NULL DEFAULT 'normal',
     pace text,
-    reused bigint NOT NULL DEFAULT 0
+    reused bigint NOT NULL DEFAULT 0,
+    concurrency bigint,
+    concurrency_changes bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 80);
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;

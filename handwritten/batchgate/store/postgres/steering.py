@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.concurrency_cap import ConcurrencyCaps
 from batchgate.engine.model.priority import Contenders
 from batchgate.engine.model.steering import Action, TimelineEntry
 from batchgate.store.postgres.connection import PostgresPool, Transaction, is_storable
 from batchgate.store.postgres.pauses import apply_action
-from batchgate.store.records import batch_from_row, contenders_from_rows, timeline_entry_from_row
+from batchgate.store.records import batch_from_row, caps_from_rows, contenders_from_rows, timeline_entry_from_row
 
 
 class PostgresSteering:
@@ -36,6 +37,10 @@ class PostgresSteering:
     async def contenders(self) -> Contenders:
         """Read the batches that share the calls of their workspace."""
         return contenders_from_rows(await self._pool.fetch_all("contenders", {}))
+
+    async def concurrency_caps(self) -> ConcurrencyCaps:
+        """Read the concurrency caps of the open batches."""
+        return caps_from_rows(await self._pool.fetch_all("concurrency_caps", {}))
 
     async def timeline(self, batch_key: int) -> Sequence[TimelineEntry]:
         """Read what was done to a batch."""

@@ -1,6 +1,7 @@
 -- name: steer_batch
 UPDATE batches
 SET pause = %(pause)s, expires_at = %(expires_at)s, budget = %(budget)s, priority = %(priority)s,
+    concurrency = %(concurrency)s, concurrency_changes = %(concurrency_changes)s,
     pace = CASE WHEN %(pause)s::text IS NULL THEN pace END
 WHERE key = %(batch_key)s
 
@@ -14,6 +15,11 @@ UPDATE batches SET fail_fast = %(fail_fast)s WHERE key = %(batch_key)s
 
 -- name: paused_batches
 SELECT key FROM batches WHERE ended_at IS NULL AND pause IS NOT NULL ORDER BY key
+
+-- name: concurrency_caps
+SELECT key, concurrency, concurrency_changes FROM batches
+WHERE ended_at IS NULL AND (concurrency IS NOT NULL OR concurrency_changes > 0)
+ORDER BY key
 
 -- name: contenders
 WITH waiting AS (

@@ -2,13 +2,13 @@
 INSERT INTO batches (
     id, workspace, dialect, terms, provider, providers, headers, status, total, open_shards, created_at, expires_at,
     in_progress_at, caller, fingerprint, idempotency_key, input_blob, input_size, model, awaits_plan, name,
-    parent, input_hash, fail_fast, budget, priority
+    parent, input_hash, fail_fast, budget, priority, concurrency
 )
 VALUES (
     :id, :workspace, :dialect, :terms, :provider, :providers, :headers,
     iif(:input_blob IS NULL, 'validating', 'in_progress'), :total, :open_shards, :created_at, :expires_at,
     iif(:input_blob IS NULL, NULL, :created_at), :caller, :fingerprint, :idempotency_key, :input_blob, :input_size,
-    :model, :awaits_plan, :name, :parent, :input_hash, :fail_fast, :budget, :priority
+    :model, :awaits_plan, :name, :parent, :input_hash, :fail_fast, :budget, :priority, :concurrency
 )
 RETURNING *
 

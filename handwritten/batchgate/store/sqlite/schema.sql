@@ -57,7 +57,9 @@ CREATE TABLE batches (
     budget INTEGER,
     priority TEXT NOT NULL DEFAULT 'normal',
     pace TEXT,
-    reused INTEGER NOT NULL DEFAULT 0
+    reused INTEGER NOT NULL DEFAULT 0,
+    concurrency INTEGER,
+    concurrency_changes INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;

@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.concurrency_cap import ConcurrencyCaps
 from batchgate.engine.model.priority import Contenders
 from batchgate.engine.model.steering import Action, TimelineEntry
-from batchgate.store.records import contenders_from_rows, timeline_entry_from_row
+from batchgate.store.records import caps_from_rows, contenders_from_rows, timeline_entry_from_row
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.pauses import QUERIES, apply_action
 from batchgate.store.sqlite.transactions import find_batch
@@ -44,6 +45,11 @@ class SqliteSteering:
         """Read the batches that share the calls of their workspace."""
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["contenders"]).fetchall())
         return contenders_from_rows(rows)
+
+    async def concurrency_caps(self) -> ConcurrencyCaps:
+        """Read the concurrency caps of the open batches."""
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES["concurrency_caps"]).fetchall())
+        return caps_from_rows(rows)
 
     async def timeline(self, batch_key: int) -> Sequence[TimelineEntry]:
         """Read what was done to a batch."""

@@ -1,6 +1,7 @@
 -- name: steer_batch
 UPDATE batches
 SET pause = :pause, expires_at = :expires_at, budget = :budget, priority = :priority,
+    concurrency = :concurrency, concurrency_changes = :concurrency_changes,
     pace = CASE WHEN :pause IS NULL THEN pace END
 WHERE key = :batch_key
 
@@ -12,6 +13,11 @@ UPDATE batches SET fail_fast = :fail_fast WHERE key = :batch_key
 
 -- name: paused_batches
 SELECT key FROM batches WHERE ended_at IS NULL AND pause IS NOT NULL ORDER BY +key
+
+-- name: concurrency_caps
+SELECT key, concurrency, concurrency_changes FROM batches
+WHERE ended_at IS NULL AND (concurrency IS NOT NULL OR concurrency_changes > 0)
+ORDER BY +key
 
 -- name: contenders
 WITH waiting AS (

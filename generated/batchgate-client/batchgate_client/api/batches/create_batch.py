@@ -24,6 +24,7 @@ def _get_kwargs(
     x_model_provider: str | Unset = UNSET,
     batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateBatchBatchgatePriority | Unset = UNSET,
+    batchgate_concurrency: int | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
@@ -41,6 +42,9 @@ def _get_kwargs(
 
     if not isinstance(batchgate_priority, Unset):
         headers["batchgate-priority"] = str(batchgate_priority)
+
+    if not isinstance(batchgate_concurrency, Unset):
+        headers["batchgate-concurrency"] = str(batchgate_concurrency)
 
     if not isinstance(batchgate_name, Unset):
         headers["batchgate-name"] = batchgate_name
@@ -168,6 +172,7 @@ def sync_detailed(
     x_model_provider: str | Unset = UNSET,
     batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateBatchBatchgatePriority | Unset = UNSET,
+    batchgate_concurrency: int | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
@@ -187,6 +192,7 @@ def sync_detailed(
         x_model_provider (str | Unset):
         batchgate_lane (CreateBatchBatchgateLane | Unset):
         batchgate_priority (CreateBatchBatchgatePriority | Unset):
+        batchgate_concurrency (int | Unset):
         batchgate_name (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
@@ -210,6 +216,7 @@ def sync_detailed(
         x_model_provider=x_model_provider,
         batchgate_lane=batchgate_lane,
         batchgate_priority=batchgate_priority,
+        batchgate_concurrency=batchgate_concurrency,
         batchgate_name=batchgate_name,
         batchgate_webhook_url=batchgate_webhook_url,
         batchgate_fail_fast=batchgate_fail_fast,
@@ -233,6 +240,7 @@ def sync(
     x_model_provider: str | Unset = UNSET,
     batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateBatchBatchgatePriority | Unset = UNSET,
+    batchgate_concurrency: int | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
@@ -252,6 +260,7 @@ def sync(
         x_model_provider (str | Unset):
         batchgate_lane (CreateBatchBatchgateLane | Unset):
         batchgate_priority (CreateBatchBatchgatePriority | Unset):
+        batchgate_concurrency (int | Unset):
         batchgate_name (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
@@ -276,6 +285,7 @@ def sync(
         x_model_provider=x_model_provider,
         batchgate_lane=batchgate_lane,
         batchgate_priority=batchgate_priority,
+        batchgate_concurrency=batchgate_concurrency,
         batchgate_name=batchgate_name,
         batchgate_webhook_url=batchgate_webhook_url,
         batchgate_fail_fast=batchgate_fail_fast,
@@ -293,6 +303,7 @@ async def asyncio_detailed(
     x_model_provider: str | Unset = UNSET,
     batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateBatchBatchgatePriority | Unset = UNSET,
+    batchgate_concurrency: int | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
@@ -312,6 +323,7 @@ async def asyncio_detailed(
         x_model_provider (str | Unset):
         batchgate_lane (CreateBatchBatchgateLane | Unset):
         batchgate_priority (CreateBatchBatchgatePriority | Unset):
+        batchgate_concurrency (int | Unset):
         batchgate_name (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
@@ -335,6 +347,7 @@ async def asyncio_detailed(
         x_model_provider=x_model_provider,
         batchgate_lane=batchgate_lane,
         batchgate_priority=batchgate_priority,
+        batchgate_concurrency=batchgate_concurrency,
         batchgate_name=batchgate_name,
         batchgate_webhook_url=batchgate_webhook_url,
         batchgate_fail_fast=batchgate_fail_fast,
@@ -356,6 +369,7 @@ async def asyncio(
     x_model_provider: str | Unset = UNSET,
     batchgate_lane: CreateBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateBatchBatchgatePriority | Unset = UNSET,
+    batchgate_concurrency: int | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
     batchgate_fail_fast: int | Unset = UNSET,
@@ -375,6 +389,7 @@ async def asyncio(
         x_model_provider (str | Unset):
         batchgate_lane (CreateBatchBatchgateLane | Unset):
         batchgate_priority (CreateBatchBatchgatePriority | Unset):
+        batchgate_concurrency (int | Unset):
         batchgate_name (str | Unset):
         batchgate_webhook_url (str | Unset):
         batchgate_fail_fast (int | Unset):
@@ -400,6 +415,7 @@ async def asyncio(
             x_model_provider=x_model_provider,
             batchgate_lane=batchgate_lane,
             batchgate_priority=batchgate_priority,
+            batchgate_concurrency=batchgate_concurrency,
             batchgate_name=batchgate_name,
             batchgate_webhook_url=batchgate_webhook_url,
             batchgate_fail_fast=batchgate_fail_fast,

@@ -27,6 +27,7 @@ def _get_kwargs(
     anthropic_user_profile_id: str | Unset = UNSET,
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
+    batchgate_concurrency: int | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
     batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
@@ -54,6 +55,9 @@ def _get_kwargs(
 
     if not isinstance(batchgate_priority, Unset):
         headers["batchgate-priority"] = str(batchgate_priority)
+
+    if not isinstance(batchgate_concurrency, Unset):
+        headers["batchgate-concurrency"] = str(batchgate_concurrency)
 
     if not isinstance(batchgate_name, Unset):
         headers["batchgate-name"] = batchgate_name
@@ -187,6 +191,7 @@ def sync_detailed(
     anthropic_user_profile_id: str | Unset = UNSET,
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
+    batchgate_concurrency: int | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
     batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
@@ -209,6 +214,7 @@ def sync_detailed(
         anthropic_user_profile_id (str | Unset):
         batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
         batchgate_priority (CreateMessageBatchBatchgatePriority | Unset):
+        batchgate_concurrency (int | Unset):
         batchgate_name (str | Unset):
         batchgate_metadata (str | Unset):
         batchgate_webhook_url (str | Unset):
@@ -235,6 +241,7 @@ def sync_detailed(
         anthropic_user_profile_id=anthropic_user_profile_id,
         batchgate_lane=batchgate_lane,
         batchgate_priority=batchgate_priority,
+        batchgate_concurrency=batchgate_concurrency,
         batchgate_name=batchgate_name,
         batchgate_metadata=batchgate_metadata,
         batchgate_webhook_url=batchgate_webhook_url,
@@ -262,6 +269,7 @@ def sync(
     anthropic_user_profile_id: str | Unset = UNSET,
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
+    batchgate_concurrency: int | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
     batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
@@ -284,6 +292,7 @@ def sync(
         anthropic_user_profile_id (str | Unset):
         batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
         batchgate_priority (CreateMessageBatchBatchgatePriority | Unset):
+        batchgate_concurrency (int | Unset):
         batchgate_name (str | Unset):
         batchgate_metadata (str | Unset):
         batchgate_webhook_url (str | Unset):
@@ -311,6 +320,7 @@ def sync(
         anthropic_user_profile_id=anthropic_user_profile_id,
         batchgate_lane=batchgate_lane,
         batchgate_priority=batchgate_priority,
+        batchgate_concurrency=batchgate_concurrency,
         batchgate_name=batchgate_name,
         batchgate_metadata=batchgate_metadata,
         batchgate_webhook_url=batchgate_webhook_url,
@@ -332,6 +342,7 @@ async def asyncio_detailed(
     anthropic_user_profile_id: str | Unset = UNSET,
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
+    batchgate_concurrency: int | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
     batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
@@ -354,6 +365,7 @@ async def asyncio_detailed(
         anthropic_user_profile_id (str | Unset):
         batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
         batchgate_priority (CreateMessageBatchBatchgatePriority | Unset):
+        batchgate_concurrency (int | Unset):
         batchgate_name (str | Unset):
         batchgate_metadata (str | Unset):
         batchgate_webhook_url (str | Unset):
@@ -380,6 +392,7 @@ async def asyncio_detailed(
         anthropic_user_profile_id=anthropic_user_profile_id,
         batchgate_lane=batchgate_lane,
         batchgate_priority=batchgate_priority,
+        batchgate_concurrency=batchgate_concurrency,
         batchgate_name=batchgate_name,
         batchgate_metadata=batchgate_metadata,
         batchgate_webhook_url=batchgate_webhook_url,
@@ -405,6 +418,7 @@ async def asyncio(
     anthropic_user_profile_id: str | Unset = UNSET,
     batchgate_lane: CreateMessageBatchBatchgateLane | Unset = UNSET,
     batchgate_priority: CreateMessageBatchBatchgatePriority | Unset = UNSET,
+    batchgate_concurrency: int | Unset = UNSET,
     batchgate_name: str | Unset = UNSET,
     batchgate_metadata: str | Unset = UNSET,
     batchgate_webhook_url: str | Unset = UNSET,
@@ -427,6 +441,7 @@ async def asyncio(
         anthropic_user_profile_id (str | Unset):
         batchgate_lane (CreateMessageBatchBatchgateLane | Unset):
         batchgate_priority (CreateMessageBatchBatchgatePriority | Unset):
+        batchgate_concurrency (int | Unset):
         batchgate_name (str | Unset):
         batchgate_metadata (str | Unset):
         batchgate_webhook_url (str | Unset):
@@ -455,6 +470,7 @@ async def asyncio(
             anthropic_user_profile_id=anthropic_user_profile_id,
             batchgate_lane=batchgate_lane,
             batchgate_priority=batchgate_priority,
+            batchgate_concurrency=batchgate_concurrency,
             batchgate_name=batchgate_name,
             batchgate_metadata=batchgate_metadata,
             batchgate_webhook_url=batchgate_webhook_url,
