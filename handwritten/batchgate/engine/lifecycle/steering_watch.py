@@ -85,10 +85,10 @@ class SteeringWatch:
 
     async def _look(self, *, signaled: bool) -> None:
         paused = frozenset(await self._steering.paused_batches())
-        self._apply_caps(await self._steering.concurrency_caps())
         before, self.paused = self.paused, paused
         resumed = before - paused
         self._apply_pauses(paused, before ^ paused)
+        self._apply_caps(await self._steering.concurrency_caps())
         if signaled or resumed:
             await self._enqueue_missing()
         await self._look_at_priorities()
