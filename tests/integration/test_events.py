@@ -88,6 +88,8 @@ async def test_a_client_that_comes_back_gets_what_it_missed_and_after_the_end_no
         await app.call("POST", path_of(batch, action))
     provider.answering.set()
     await app.ended(batch["id"])
+    async with events_of(app, path_of(batch), str(app.clock.now())) as stream:  # its look may have missed the end
+        assert short(await stream.rest())[-1] == ("status", "ended")
     app.clock.move(60)
     async with events_of(app, path_of(batch), last_id) as stream:
         missed = await stream.rest()

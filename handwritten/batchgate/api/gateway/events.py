@@ -17,7 +17,7 @@ from batchgate.api.context import EVENT_STREAMS, RECHECK, WORKSPACE, key_of
 from batchgate.api.gateway.event_feed import EventFeed, EventStream
 from batchgate.api.gateway.summaries import BatchSummaries
 from batchgate.api.sending import DownloadStalled, send_stream
-from batchgate.engine.lifecycle.batch_looks import BatchLooks, Look
+from batchgate.engine.lifecycle.batch_looks import OVERLAP, BatchLooks, Look
 from batchgate.engine.model.errors import RefusedError
 from batchgate_api import parameters
 
@@ -42,8 +42,8 @@ class OpenedStream(Struct, frozen=True, kw_only=True):
     first: bytes
 
     def has_ended_before(self, moment: int) -> bool:
-        """Return whether all of its batches have ended before a time."""
-        return all(batch.ended_at is not None and batch.ended_at <= moment for batch in self.look.batches)
+        """Return whether all of its batches have ended long enough before a time that a look then has seen it."""
+        return all(batch.ended_at is not None and batch.ended_at + OVERLAP <= moment for batch in self.look.batches)
 
 
 class EventFeeds:
