@@ -9,6 +9,7 @@ import json
 import os
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ import pytest
 
 import batchgate_streams
 from batchgate_client import AuthenticatedClient
+from batchgate_client.api.batch_control import pause_batch
 from batchgate_client.api.message_batches import create_message_batch
 from batchgate_client.api.unified_batches import create_unified_batch
 from batchgate_client.api.unified_files import list_unified_files
@@ -29,7 +31,16 @@ from batchgate_client.models import (
     UnifiedBatch,
     UnifiedFileList,
 )
-from batchgate_streams import ConnectionFailed, CutShort, GatewayRefused, SourceChanged, WaitTimedOut, aio
+from batchgate_streams import (
+    ActionEvent,
+    ConnectionFailed,
+    CutShort,
+    GatewayRefused,
+    SourceChanged,
+    StatusEvent,
+    WaitTimedOut,
+    aio,
+)
 from tests.acceptance.conftest import API_KEY
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.gateway_process import GatewayProcess
@@ -224,9 +235,13 @@ def test_a_refused_call_raises_the_error_of_the_gateway(call: Call, gateway: Gat
     with pytest.raises(GatewayRefused) as missing:
         call("download_file", gateway.url, "file-nobody", tmp_path / "back", provider="mistral")
     assert missing.value.status == 404
-    for name in ("wait", "stream_results"):
+    for name, options in (
+        ("wait", {"provider": "anthropic"}),
+        ("stream_results", {"provider": "anthropic"}),
+        ("stream_events", {}),
+    ):
         with pytest.raises(GatewayRefused) as nobody:
-            call(name, gateway.url, "batch_nobody", provider="anthropic")
+            call(name, gateway.url, "batch_nobody", **options)
         assert nobody.value.status == 404
     assert list(tmp_path.iterdir()) == []
 
@@ -336,3 +351,29 @@ def test_waiting_continues_after_broken_connections(call: Call, gateway: Gateway
     with CuttingProxy(gateway.url, cuts=[10, 10]) as proxy:
         assert call("wait", proxy.url, ended_batch, provider="anthropic", poll=0.05).status == "ended"
         assert len(proxy.requests) == 3
+
+
+def test_events_go_on_after_broken_connections_and_end_with_the_batch(
+    call: Call, gateway: GatewayProcess, ended_batch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgate_streams.event_stream.LONGEST_RETRY_DELAY", 0.1)
+    batch_id = create(gateway, ["slow", "simulated"])
+    with CuttingProxy(gateway.url, cuts=[100, 1400]) as proxy:  # in the head, and after the first event
+        events = call("stream_events", proxy.url, batch_id)
+        last_ids = [head.lower().partition(b"last-event-id: ")[2].partition(b"\r")[0] for head in proxy.requests]
+    assert [event.batch.status for event in events if isinstance(event, StatusEvent)][-1] == "ended"
+    assert {event.batch.id for event in events} == {batch_id}
+    assert events[-1].batch.succeeded == 2
+    assert last_ids[:2] == [b"", b""]
+    assert int(last_ids[2]) < int(events[-1].last_event_id)
+    ended = call("stream_events", gateway.url, ended_batch)
+    assert [(type(event), event.batch.status) for event in ended] == [(StatusEvent, "ended")]
+
+
+def test_events_show_actions_and_all_batches_of_the_workspace(gateway: GatewayProcess) -> None:
+    batch_id = create(gateway, ["slow"])
+    with make_client(gateway.url) as client, closing(batchgate_streams.stream_events(client)) as events:
+        next(event for event in events if isinstance(event, StatusEvent) and event.batch.id == batch_id)
+        pause_batch.sync(client=client, batch_id=batch_id, reason="why")
+        paused = next(event for event in events if isinstance(event, ActionEvent))
+    assert (paused.action.id, paused.action.action, paused.action.detail) == (batch_id, "paused", "why")

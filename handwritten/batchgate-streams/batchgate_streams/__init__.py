@@ -1,4 +1,4 @@
-"""Adds to the generated client of Batchgate: streamed bodies, sync and async, and waiting for a batch.
+"""Adds to the generated client of Batchgate: streamed bodies and events, sync and async, and waiting for a batch.
 
 ::
 
@@ -23,16 +23,21 @@ from batchgate_streams.errors import (
     UnusableAnswer,
     WaitTimedOut,
 )
+from batchgate_streams.event_stream import ActionEvent, BatchEvent, ProgressEvent, StatusEvent
 from batchgate_streams.rows import Row
-from batchgate_streams.sync import download_file, download_results, stream_results, upload_file, wait
+from batchgate_streams.sync import download_file, download_results, stream_events, stream_results, upload_file, wait
 
 __all__ = [
+    "ActionEvent",
+    "BatchEvent",
     "ConnectionFailed",
     "CutShort",
     "GatewayRefused",
+    "ProgressEvent",
     "Refusal",
     "Row",
     "SourceChanged",
+    "StatusEvent",
     "StreamsError",
     "UnusableAnswer",
     "WaitTimedOut",
@@ -41,6 +46,7 @@ __all__ = [
     "failure_lines",
     "on_terminal",
     "progress_line",
+    "stream_events",
     "stream_results",
     "upload_file",
     "wait",

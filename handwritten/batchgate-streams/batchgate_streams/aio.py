@@ -18,13 +18,14 @@ from batchgate_streams.calls import Call, Provider
 from batchgate_streams.display import on_terminal
 from batchgate_streams.downloads import Download
 from batchgate_streams.errors import ConnectionFailed, CutShort, GatewayRefused
+from batchgate_streams.event_stream import BatchEvent, EventStream
 from batchgate_streams.polling import FINAL, Polling
 from batchgate_streams.rows import Row, Rows
 from batchgate_streams.uploads import Purpose, Source, Upload, opened
 
 T = TypeVar("T")
 
-__all__ = ["download_file", "download_results", "stream_results", "upload_file", "wait"]
+__all__ = ["download_file", "download_results", "stream_events", "stream_results", "upload_file", "wait"]
 
 
 async def upload_file(
@@ -109,6 +110,32 @@ async def wait(
                 return final
             pause = polling.answered(found, time.monotonic())
         await asyncio.sleep(pause)
+
+
+async def stream_events(
+    client: AuthenticatedClient | Client, batch_id: str | None = None, *, last_event_id: str | None = None
+) -> AsyncGenerator[BatchEvent, None]:
+    """Yield the events of a batch until it has ended, or those of all batches of the workspace, which have no end.
+
+    Use `contextlib.aclosing` to close the connection at once when you leave the loop early.
+    """
+    stream = EventStream(batch_id, last_event_id)
+    while True:
+        error: ConnectionFailed | GatewayRefused | None = None
+        try:
+            async with answer(client, stream.call()) as response:
+                stream.begin(response)
+                async for piece in response.aiter_raw():
+                    for event in stream.feed(piece):
+                        yield event
+                    if stream.has_ended:
+                        break
+        except (ConnectionFailed, GatewayRefused) as failure:
+            error = failure
+        delay = stream.disconnected(error, time.monotonic())
+        if delay is None:
+            return
+        await asyncio.sleep(delay)
 
 
 @asynccontextmanager

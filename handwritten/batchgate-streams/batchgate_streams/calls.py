@@ -11,6 +11,8 @@ import httpx
 # Only the generated operations know paths and parameters.
 from batchgate_client.api.batch_progress.get_batch_progress import _get_kwargs as progress_call
 from batchgate_client.api.batch_progress.get_batch_results import _get_kwargs as partial_results_call
+from batchgate_client.api.batch_progress.stream_batch_events import _get_kwargs as batch_events_call
+from batchgate_client.api.batch_progress.stream_events import _get_kwargs as all_events_call
 from batchgate_client.api.unified_batches.retrieve_unified_batch import _get_kwargs as batch_call
 from batchgate_client.api.unified_batches.retrieve_unified_batch_results import _get_kwargs as ended_results_call
 from batchgate_client.api.unified_files.download_unified_file import _get_kwargs as file_call
@@ -19,13 +21,16 @@ from batchgate_streams.errors import ConnectionFailed, GatewayRefused, Refusal, 
 __all__ = [
     "Call",
     "Provider",
+    "all_events_call",
     "as_model",
     "batch_call",
+    "batch_events_call",
     "failures",
     "file_call",
     "progress_call",
     "refused",
     "results_call",
+    "unusable",
 ]
 
 Call: TypeAlias = dict[str, Any]
@@ -82,11 +87,18 @@ def refused(response: httpx.Response) -> GatewayRefused:
 
 def as_model(response: httpx.Response, from_dict: Callable[[Mapping[str, Any]], T]) -> T:
     """Decode a model of the generated client; raises `UnusableAnswer` if the answer does not fit."""
-    try:
+    with unusable(str(response.request.url)):
         return from_dict(response.json())
-    except (ValueError, TypeError, KeyError, AttributeError) as error:  # all that the generated readers raise
-        what = f"{type(error).__name__}: {error}"
-        raise UnusableAnswer(f"{response.request.url}: not a Batchgate of this version: {what}") from error
+
+
+@contextmanager
+def unusable(what: str) -> Iterator[None]:
+    """Translate all that the generated readers raise into `UnusableAnswer`."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UnusableAnswer(f"{what}: not a Batchgate of this version: {reason}") from error
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:

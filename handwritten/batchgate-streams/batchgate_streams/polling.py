@@ -6,17 +6,14 @@ from typing import Final
 
 from batchgate_client.models import BatchProgress
 from batchgate_streams.errors import ConnectionFailed, GatewayRefused, WaitTimedOut
+from batchgate_streams.outage import Outage, retry_delay
 
 FINAL: Final = frozenset({"ended", "failed"})
 """Statuses that do not change any more."""
 SHORTEST_PAUSE: Final = 0.1  # seconds
 GROWTH: Final = 1.5
-MAX_OUTAGE: Final = 60.0
-"""Seconds for which the gateway may be unreachable or overloaded, as in a restart, before waiting fails."""
 POLL_TIMEOUT: Final = 30.0
 """Timeout of one poll in seconds, independent of the client's own."""
-_TOO_MANY: Final = 429
-_SERVER_ERROR: Final = 500
 
 
 class Polling:
@@ -29,7 +26,7 @@ class Polling:
         self._timeout = timeout
         self._until = None if timeout is None else now + timeout
         self._pause = min(SHORTEST_PAUSE, poll)
-        self._unreachable_since: float | None = None
+        self._outage = Outage()
         self._progress: BatchProgress | None = None
 
     def poll_timeout(self, now: float) -> float:
@@ -38,7 +35,7 @@ class Polling:
 
     def answered(self, progress: BatchProgress, now: float) -> float:
         """Return the delay until the next poll of a batch that is not final; raises `WaitTimedOut`."""
-        self._unreachable_since = None
+        self._outage.end()
         self._progress = progress
         pause = self._pause
         self._pause = min(self._pause * GROWTH, self._poll)
@@ -46,18 +43,13 @@ class Polling:
 
     def failed(self, error: ConnectionFailed | GatewayRefused, now: float) -> float:
         """Return the delay until the next try; raises the error if a retry is useless, or `WaitTimedOut`."""
-        pause = self._poll
-        if isinstance(error, GatewayRefused):
-            if error.status != _TOO_MANY and error.status < _SERVER_ERROR:
-                raise error
-            pause = max(pause, error.refusal.retry_after or 0)
-        self._unreachable_since = now if self._unreachable_since is None else self._unreachable_since
+        pause = retry_delay(error, self._poll)
+        self._outage.begin(now)
         try:
             pause = self._bounded(pause, now)
         except WaitTimedOut as timed_out:
             raise timed_out from error
-        if now + pause > self._unreachable_since + MAX_OUTAGE:
-            raise error
+        self._outage.check(error, now + pause)
         return pause
 
     def _bounded(self, pause: float, now: float) -> float:

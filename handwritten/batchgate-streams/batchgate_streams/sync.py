@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from batchgate_streams.calls import Call, Provider
 from batchgate_streams.display import on_terminal
 from batchgate_streams.downloads import Download
 from batchgate_streams.errors import ConnectionFailed, CutShort, GatewayRefused
+from batchgate_streams.event_stream import BatchEvent, EventStream
 from batchgate_streams.polling import FINAL, Polling
 from batchgate_streams.rows import Row, Rows
 from batchgate_streams.uploads import Purpose, Source, Upload, opened
@@ -120,6 +121,33 @@ def wait(
                 return final
             pause = polling.answered(found, time.monotonic())
         time.sleep(pause)
+
+
+def stream_events(
+    client: AuthenticatedClient | Client, batch_id: str | None = None, *, last_event_id: str | None = None
+) -> Generator[BatchEvent, None, None]:
+    """Yield the events of a batch until it has ended, or those of all batches of the workspace, which have no end.
+
+    It begins with the present state. After a broken connection it goes on where it was, so no event is missing, but
+    some may come twice; ``last_event_id``, that of an event, does so in another process. The gateway may be unreachable
+    or overloaded for a minute; Retry-After is obeyed. Raises `GatewayRefused`, `ConnectionFailed`, `UnusableAnswer`.
+    """
+    stream = EventStream(batch_id, last_event_id)
+    while True:
+        error: ConnectionFailed | GatewayRefused | None = None
+        try:
+            with answer(client, stream.call()) as response:
+                stream.begin(response)
+                for piece in response.iter_raw():
+                    yield from stream.feed(piece)
+                    if stream.has_ended:
+                        break
+        except (ConnectionFailed, GatewayRefused) as failure:
+            error = failure
+        delay = stream.disconnected(error, time.monotonic())
+        if delay is None:
+            return
+        time.sleep(delay)
 
 
 @contextmanager

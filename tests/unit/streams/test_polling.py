@@ -7,7 +7,8 @@ import pytest
 
 from batchgate_client.models import BatchProgress, BatchSpend, BatchTokens
 from batchgate_streams.errors import ConnectionFailed, GatewayRefused, Refusal, WaitTimedOut
-from batchgate_streams.polling import MAX_OUTAGE, Polling
+from batchgate_streams.outage import MAX_OUTAGE
+from batchgate_streams.polling import Polling
 
 SPENT, TOKENS = BatchSpend(0, 0, 0, 0), BatchTokens(0, 0, 0, 0)
 

@@ -10,6 +10,7 @@ from .batch_controls import BatchControls
 from .batch_endpoint import BatchEndpoint
 from .batch_errors import BatchErrors
 from .batch_estimate import BatchEstimate
+from .batch_event_action import BatchEventAction
 from .batch_fault import BatchFault
 from .batch_forecast import BatchForecast
 from .batch_input_tokens import BatchInputTokens
@@ -167,6 +168,7 @@ __all__ = (
     "BatchEndpoint",
     "BatchErrors",
     "BatchEstimate",
+    "BatchEventAction",
     "BatchFault",
     "BatchForecast",
     "BatchInputTokens",
