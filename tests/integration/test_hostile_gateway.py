@@ -46,6 +46,7 @@ SUMMARY = {
     "ended_at": None,
 }
 PAGE = {"data": [SUMMARY], "next": None}
+EVENT = b"event: status\ndata: %s\n\n" % msgspec.json.encode(SUMMARY | {"ended_at": "2026-11-28T08:00:00Z"})
 ERROR = {"type": "error", "error": {"type": "api_error", "message": HOSTILE}, "request_id": HOSTILE}
 KEY: dict[str, Any] = {
     "type": "api_key",
@@ -89,9 +90,10 @@ KEY |= {"created_at": "2026-11-28T08:00:00Z", "expires_at": None, "revoked_at": 
 
 async def run(folder: Path, status: int, body: object, *words: str) -> str:
     """Run a command against a gateway that always gives the same answer; return what the command printed."""
+    sent = body if isinstance(body, bytes) else msgspec.json.encode(body)
 
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
+        return web.Response(status=status, body=sent, content_type="application/json")
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
@@ -111,6 +113,8 @@ async def run(folder: Path, status: int, body: object, *words: str) -> str:
         (400, ERROR, ("cancel", "msgbatch_1")),
         (200, PAGE, ("list",)),
         (200, BATCH, ("cancel", "msgbatch_1")),
+        (200, EVENT, ("watch", "msgbatch_1")),
+        (200, b"event: " + HOSTILE.encode() + b"\ndata: {}\n\n", ("watch",)),
         (200, USAGE, ("usage", "--by", "model")),
         (200, {"data": [KEY], "has_more": False, "last_id": HOSTILE}, ("keys", "list", "--workspace", "w")),
     ],

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "list": ("batchgate.cli.batches", "List batches, newest first."),
     "show": ("batchgate.cli.batches", "Show one batch."),
     "wait": ("batchgate.cli.wait", "Wait until a batch has ended; its exit status says how."),
+    "watch": ("batchgate.cli.watch", "Show the progress of one batch, or of all, as it changes."),
     "cancel": ("batchgate.cli.batches", "Cancel a batch; finished requests keep their results."),
     "pause": ("batchgate.cli.control", "Pause a batch; requests in flight finish."),
     "resume": ("batchgate.cli.control", "Resume a paused batch."),
@@ -75,7 +76,7 @@ def main() -> None:
     """Batchgate gives every LLM provider a durable batch API.
 
     Start with `batchgate demo`, which needs no key. `batchgate serve` starts the gateway; point the Anthropic SDK
-    at /anthropic and the OpenAI SDK at /openai/v1. `submit`, `list`, `show`, `wait`, `cancel` and
+    at /anthropic and the OpenAI SDK at /openai/v1. `submit`, `list`, `show`, `wait`, `watch`, `cancel` and
     `results` do the same from a shell; `pause`, `resume`, `deadline`, `priority`, `concurrency` and `retry` are
     Batchgate's own.
     """

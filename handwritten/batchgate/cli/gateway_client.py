@@ -40,6 +40,8 @@ PIECE: Final = 256 * 1024
 
 # A long transfer has no time limit; a silent connection has.
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
+_EVENTS_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=45)
+"""A gateway sends something every 15 seconds."""
 
 
 class GatewayClient:
@@ -146,6 +148,14 @@ class GatewayClient:
             async for piece in response.content.iter_chunked(PIECE):
                 yield piece
 
+    async def events(self, batch_id: str | None, last_id: str | None) -> AsyncGenerator[bytes, None]:
+        """Receive the events of a batch, or of all batches, in pieces, until the gateway ends the stream."""
+        path = "/api/events" if batch_id is None else f"/api/batches/{encoded(batch_id)}/events"
+        headers = None if last_id is None else {"last-event-id": last_id}
+        async with self._call("GET", path, headers=headers, timeout=_EVENTS_TIMEOUT) as response:
+            async for piece in response.content.iter_any():
+                yield piece
+
     async def send(self, method: str, path: str, body: msgspec.Struct, answer: type[T]) -> T:
         """Call an operation with a JSON body and decode its JSON answer."""
         return await self.ask(method, path, answer, headers=JSON, body=msgspec.json.encode(body))
@@ -178,12 +188,13 @@ class GatewayClient:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: AsyncIterator[bytes] | bytes | None = None,
+        timeout: aiohttp.ClientTimeout = _TIMEOUT,  # noqa: ASYNC109 - it is aiohttp's
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         url = URL(self._url + path, encoded=True).with_query(query)
         try:
             # No redirects: they would send the key to another server.
             async with self._session.request(
-                method, url, headers=headers, data=body, allow_redirects=False
+                method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
             ) as response:
                 if response.status != 200:
                     raise _refusal(self._url, response.status, await response.read())

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.failures import INTERRUPTED_STATUS, CommandFailed, GatewayRefused
+from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.run_report import report_end
 from batchgate.cli.terminal_text import say
 from batchgate.cli.waiting import STANDARD_OUTPUT, wait_until_ended, write_results
 from batchgate_api.anthropic import MessageBatch
 from batchgate_api.gateway import BatchProgress
+
+Wait: TypeAlias = Callable[[GatewayClient, str], Awaitable[BatchProgress]]
+"""Waits until a batch has ended, and returns its counts."""
 
 
 @click.command("wait")
@@ -33,16 +39,18 @@ def wait_command(context: click.Context, connection: Connection, batch_id: str, 
     finish(context, connection, batch_id, None if output is None else check_output(output))
 
 
-def finish(context: click.Context, connection: Connection, batch_id: str, target: Path | None) -> None:
+def finish(
+    context: click.Context, connection: Connection, batch_id: str, target: Path | None, wait: Wait = wait_until_ended
+) -> None:
     """Wait for a batch, write its results if there is a target, and report; the exit status says how it ended.
 
-    If that stops early, the command that gets the results later is printed.
+    ``wait`` shows the progress meanwhile. If that stops early, the command that gets the results later is printed.
     """
     later = (
         f"The batch continues on the gateway. Its results, when it has ended: {connection.command('results', batch_id)}"
     )
     try:
-        batch, progress = asyncio.run(_wait_and_write(connection, batch_id, target))
+        batch, progress = asyncio.run(_wait_and_write(connection, batch_id, target, wait))
     except KeyboardInterrupt:
         say(f"Stopped waiting. {later}", err=True)
         context.exit(INTERRUPTED_STATUS)
@@ -54,10 +62,10 @@ def finish(context: click.Context, connection: Connection, batch_id: str, target
 
 
 async def _wait_and_write(
-    connection: Connection, batch_id: str, target: Path | None
+    connection: Connection, batch_id: str, target: Path | None, wait: Wait
 ) -> tuple[MessageBatch, BatchProgress]:
     async with connection.client() as client:
-        progress = await wait_until_ended(client, batch_id)
+        progress = await wait(client, batch_id)
         if target is not None and progress.status != "failed":
             await write_results(client, batch_id, target)
         return await client.find(batch_id), progress

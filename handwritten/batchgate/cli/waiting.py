@@ -10,12 +10,10 @@ from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import click
-
 from batchgate.cli.failed_lines import failed_lines
 from batchgate.cli.failures import CallFailed, CommandFailed
-from batchgate.cli.forecast_text import short_forecast
 from batchgate.cli.gateway_client import GatewayClient
+from batchgate.cli.progress_bar import progress_bar
 from batchgate.cli.terminal_text import say
 from batchgate_api.gateway import BatchProgress
 
@@ -32,20 +30,9 @@ async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgres
     progress = await client.progress(batch_id)
     pause = SHORTEST_PAUSE
     reported: str | None = None
-    # On stderr, because stdout is for ids and results.
-    with click.progressbar(
-        length=progress.total,
-        label="Waiting for results",
-        show_pos=True,
-        show_eta=False,  # the gateway knows better, from the time before this command began too
-        item_show_func=_forecast,
-        width=24,
-        file=sys.stderr,
-    ) as bar:
+    with progress_bar("Waiting for results", sys.stderr) as draw:  # because stdout is for ids and results
         while True:
-            bar.current_item = progress
-            bar.update(finished(progress) - bar.pos)
-            bar.render_progress()
+            draw([progress])
             if progress.paused is not None and progress.paused.reason != reported:
                 reported = progress.paused.reason
                 say(f"\nWaiting: {reported}", err=True)
@@ -53,7 +40,7 @@ async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgres
                 return progress
             await asyncio.sleep(pause)
             pause = min(1.2 * pause, LONGEST_PAUSE)
-            progress = await _progress(client, batch_id)
+            progress = await read_progress(client, batch_id)
 
 
 async def write_results(
@@ -74,17 +61,7 @@ async def write_results(
         raise CommandFailed(f"{target}: cannot write the results: {error.strerror or error}") from error
 
 
-def finished(progress: BatchProgress) -> int:
-    """Count the requests that have a result."""
-    return progress.succeeded + progress.errored + progress.canceled + progress.expired
-
-
-def _forecast(progress: BatchProgress | None) -> str | None:
-    """Return the end of the progress bar."""
-    return None if progress is None else short_forecast(progress.forecast)
-
-
-async def _progress(client: GatewayClient, batch_id: str) -> BatchProgress:
+async def read_progress(client: GatewayClient, batch_id: str) -> BatchProgress:
     """Read the counts; retry while the gateway is unreachable."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + MAX_OUTAGE
