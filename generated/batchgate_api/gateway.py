@@ -1948,6 +1948,31 @@ class RetryBatch(ClosedStruct, frozen=True, kw_only=True):
     """The account of the new batch, or its provider. Names of accounts before a slash in the models of the requests are removed."""
 
     name: BatchName | UnsetType = UNSET
+    webhook_url: (
+        Annotated[
+            BatchWebhook,
+            Meta(
+                description="The URL that gets the events of the new batch; null for none. Without this field it is that of the batch that is retried."
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """The URL that gets the events of the new batch; null for none. Without this field it is that of the batch that is retried."""
+
+    budget_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What the responses of the new batch may cost before it is paused, in US dollars; null for any amount. Without this field it is as much as the batch that is retried had at first.",
+                ge=1e-06,
+                le=1000000000.0,
+            ),
+        ]
+        | None
+        | UnsetType
+    ) = UNSET
+    """What the responses of the new batch may cost before it is paused, in US dollars; null for any amount. Without this field it is as much as the batch that is retried had at first."""
 
 
 RetryReason: TypeAlias = Annotated[

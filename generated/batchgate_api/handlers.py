@@ -382,9 +382,9 @@ class BatchRetriesHandlers(Protocol):
 
         The requests are read from the stored input of the batch, which is kept as long as its
         results. The new batch has its dialect, its options and, unless they are changed, its
-        account and name, and is read on the same API. It shows the id of the batch as its
-        `parent`. The requests keep their `custom_id` and their order. Quotas apply as for any
-        create.
+        account, name, webhook URL and budget, and is read on the same API. It shows the id of
+        the batch as its `parent`. The requests keep their `custom_id` and their order. Quotas
+        apply as for any create.
         """
         ...
 

@@ -165,6 +165,28 @@ async def test_a_batch_whose_only_model_has_no_price_is_refused_with_a_budget(
         assert (await app.call("POST", BATCHES, json=body))[0] == 200
 
 
+async def test_a_retry_has_the_budget_of_its_parent_another_one_or_none(provider: HeldProvider, tmp_path: Path) -> None:
+    provider.answering.set()
+    async with running_app(tmp_path, **settings(provider)) as app:
+        _, parent = await app.call("POST", BATCHES, json=create_body("a"), headers={HEADER: "1"})
+        await app.ended(parent["id"])
+        path, every = f"/api/batches/{parent['id']}/retry", {"custom_ids": ["a"]}
+        asked: list[tuple[dict[str, Any], float | None]] = [
+            ({}, 1),
+            ({"budget_usd": 2.5}, 2.5),
+            ({"budget_usd": None}, None),
+        ]
+        for changes, budget in asked:
+            _, child = await app.call("POST", path, json=every | changes)
+            assert (await progress(app, child["id"]))["budget_usd"] == budget
+        status, answer = await app.call("POST", path, json=every | {"model": "other"})
+        assert (status, answer["error"]["message"][:11]) == (400, "budget_usd:")
+        assert f"or retry without the budget of batch '{parent['id']}': budget_usd null" in answer["error"]["message"]
+        assert (await app.call("POST", path, json=every | {"model": "other", "budget_usd": None}))[0] == 200
+        status, answer = await app.call("POST", path, json=every | {"model": "other", "budget_usd": 1})
+        assert (status, "set prices" in str(answer), "retry without" in str(answer)) == (400, True, False)
+
+
 async def test_an_answer_without_a_price_pauses_a_batch_with_a_budget_until_it_has_none(
     provider: HeldProvider, tmp_path: Path
 ) -> None:

@@ -40,6 +40,21 @@ def test_a_retry_prints_its_id_and_shows_what_it_retries(tmp_path: Path, gateway
     assert f"\nName      again\nRetries   {parent}\n" in shown
 
 
+def test_a_retry_may_have_a_budget_and_a_webhook_of_its_own_or_none(
+    tmp_path: Path, gateway: GatewayProcess, parent: str
+) -> None:
+    faults = {
+        ("--budget", "2.5"): (1, "budget_usd: account 'simulator' has no price"),
+        ("--webhook", "https://example.com/"): (1, "webhook_url: the workspace has no webhook without a URL"),
+        ("--budget", "nan"): (2, "an amount of US dollars such as 12.50, or none"),
+    }
+    for options, (status, message) in faults.items():
+        refused = batchgate(tmp_path, "retry", parent, *options, gateway=gateway)
+        assert (refused.returncode, message in refused.stderr) == (status, True), refused.stderr
+    done = batchgate(tmp_path, "retry", parent, "--budget", "none", "--webhook", "none", gateway=gateway)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_retry_with_wait_reports_as_a_submit_does(tmp_path: Path, gateway: GatewayProcess, parent: str) -> None:
     done = batchgate(tmp_path, "retry", parent, "--only", "errored", "--wait", gateway=gateway)
     assert done.returncode == 3

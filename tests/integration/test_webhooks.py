@@ -266,6 +266,28 @@ async def test_a_repeated_create_returns_its_batch_although_its_webhook_is_gone(
     assert (await app.create("a", headers=header))["id"] == batch["id"]
 
 
+async def test_a_retry_whose_parents_webhook_is_gone_says_how_to_leave_it_out(
+    app: RunningApp, receiver: WebhookReceiver
+) -> None:
+    webhook = await add(app, None, "batch.created")
+    parent = await app.ended((await app.create("a", headers={"batchgate-webhook-url": receiver.url}))["id"])
+    path, every = f"/api/batches/{parent['id']}/retry", {"custom_ids": ["a"]}
+    assert (await app.call("POST", path, json=every))[0] == 200
+    assert len(await receiver.until(2)) == 2
+    assert (await app.call("DELETE", f"/api/webhooks/{webhook['id']}"))[0] == 200
+    status, answer = await app.call("POST", path, json=every)
+    assert (status, answer["error"]["message"][:12]) == (400, "webhook_url:")
+    assert f"the webhook URL of batch '{parent['id']}' can no longer be used: the workspace has" in str(answer)
+    assert "retry without it: webhook_url null" in str(answer)
+    status, answer = await app.call("POST", path, json=every | {"webhook_url": "https://10.0.0.1/"})
+    assert (status, answer["error"]["message"][:26]) == (400, "webhook_url: it must be an")
+    status, silent = await app.call("POST", path, json=every | {"webhook_url": None})
+    assert status == 200, silent
+    await add(app, None, "batch.created")
+    status, child = await app.call("POST", path, json=every | {"webhook_url": f"{receiver.url}?own"})
+    assert (await receiver.until(3))[-1].batch_id == child["id"]
+
+
 async def test_a_rotated_secret_and_the_new_one_both_sign_for_a_while(
     tmp_path: Path, receiver: WebhookReceiver
 ) -> None:

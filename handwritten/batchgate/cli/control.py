@@ -11,6 +11,7 @@ import click
 
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
+from batchgate.cli.money import read_money
 from batchgate.cli.rendering import calls_in_flight, dollars, moment, print_json
 from batchgate.cli.terminal_text import say
 from batchgate.engine.model.concurrency_cap import MAX_CONCURRENCY
@@ -18,24 +19,12 @@ from batchgate.engine.model.priority import Priority
 from batchgate.engine.model.times import from_rfc3339
 from batchgate_api.gateway import BatchControls, TimelineEntry
 
-NO_BUDGET: Final = "none"
 NO_CAP: Final = "none"
-
 UNITS: Final[Mapping[str, timedelta]] = {
     "m": timedelta(minutes=1),
     "h": timedelta(hours=1),
     "d": timedelta(days=1),
 }
-
-
-def read_money(_context: click.Context, _parameter: click.Parameter, value: str) -> float | None:
-    """Read an amount, or ``none``."""
-    if value == NO_BUDGET:
-        return None
-    try:
-        return float(value)
-    except ValueError as error:
-        raise click.BadParameter(f"it must be an amount of US dollars such as 12.50, or {NO_BUDGET}") from error
 
 
 def read_cap(_context: click.Context, _parameter: click.Parameter, value: str) -> int | None:

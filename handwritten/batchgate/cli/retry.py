@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final, get_args
 
 import click
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.failures import CommandFailed, ConnectionBroken
+from batchgate.cli.money import money_of
 from batchgate.cli.terminal_text import say
 from batchgate.cli.wait import check_output, finish
 from batchgate.cli.waiting import STANDARD_OUTPUT
@@ -20,6 +21,15 @@ from batchgate.engine.model.retry import RetryReason
 from batchgate_api.gateway import RetryBatch
 
 REASONS: Final[tuple[RetryReason, ...]] = ("errored", "expired", "canceled", *get_args(ErrorKind))
+NO_WEBHOOK: Final = "none"
+
+
+def _read_webhook(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | UnsetType | None:
+    return UNSET if value is None else None if value == NO_WEBHOOK else value
+
+
+def _read_budget(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | UnsetType | None:
+    return UNSET if value is None else money_of(value)
 
 
 @click.command("retry")
@@ -40,6 +50,19 @@ REASONS: Final[tuple[RetryReason, ...]] = ("errored", "expired", "canceled", *ge
 @click.option("--model", help="Use this model.")
 @click.option("--account", metavar="NAME", help="Use this provider account.")
 @click.option("--name", help="Give the new batch a name; without it, it has the name of the batch ID.")
+@click.option(
+    "--webhook",
+    metavar="URL|none",
+    callback=_read_webhook,
+    help="Send the events of the new batch to this https URL, or to none; without it, as those of the batch ID.",
+)
+@click.option(
+    "--budget",
+    metavar="USD|none",
+    callback=_read_budget,
+    help="Pause the new batch once its answers have cost so much, in US dollars, or never; without it, it has the "
+    "first budget of the batch ID.",
+)
 @click.option("--wait", is_flag=True, help="Wait until the new batch has ended.")
 @click.option(
     "--output",
@@ -58,6 +81,8 @@ def retry_command(
     model: str | None,
     account: str | None,
     name: str | None,
+    webhook: str | UnsetType | None,
+    budget: float | UnsetType | None,
     wait: bool,
     output: Path | None,
 ) -> None:
@@ -76,6 +101,8 @@ def retry_command(
         model=UNSET if model is None else model,
         account=UNSET if account is None else account,
         name=UNSET if name is None else name,
+        webhook_url=webhook,
+        budget_usd=budget,
     )
     new_id = asyncio.run(_retry(connection, batch_id, retry))
     say(new_id, err=target == STANDARD_OUTPUT)

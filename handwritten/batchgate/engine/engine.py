@@ -104,6 +104,7 @@ class Engine:
             rows=needs.rows,
             without_account=needs.router.without_account,
             unknown_prefix=needs.router.unknown_prefix,
+            webhook_refusal=self.webhooks.refusal_of_batch,
         )
         self.merged_results = MergedResults(needs.store, self.contents, needs.rows)
         self.partial_results = PartialResults(needs.store, self.contents)

@@ -25,6 +25,10 @@ class RetryBatch:
         account (str | Unset): The account of the new batch, or its provider. Names of accounts before a slash in the
             models of the requests are removed.
         name (str | Unset): A name for the batch, to find it again. Names need not be unique.
+        webhook_url (None | str | Unset): The URL that gets the events of the new batch; null for none. Without this
+            field it is that of the batch that is retried.
+        budget_usd (float | None | Unset): What the responses of the new batch may cost before it is paused, in US
+            dollars; null for any amount. Without this field it is as much as the batch that is retried had at first.
     """
 
     only: list[RetryReason] | Unset = UNSET
@@ -32,6 +36,8 @@ class RetryBatch:
     model: str | Unset = UNSET
     account: str | Unset = UNSET
     name: str | Unset = UNSET
+    webhook_url: None | str | Unset = UNSET
+    budget_usd: float | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         only: list[str] | Unset = UNSET
@@ -51,6 +57,18 @@ class RetryBatch:
 
         name = self.name
 
+        webhook_url: None | str | Unset
+        if isinstance(self.webhook_url, Unset):
+            webhook_url = UNSET
+        else:
+            webhook_url = self.webhook_url
+
+        budget_usd: float | None | Unset
+        if isinstance(self.budget_usd, Unset):
+            budget_usd = UNSET
+        else:
+            budget_usd = self.budget_usd
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update({})
@@ -64,6 +82,10 @@ class RetryBatch:
             field_dict["account"] = account
         if name is not UNSET:
             field_dict["name"] = name
+        if webhook_url is not UNSET:
+            field_dict["webhook_url"] = webhook_url
+        if budget_usd is not UNSET:
+            field_dict["budget_usd"] = budget_usd
 
         return field_dict
 
@@ -87,12 +109,32 @@ class RetryBatch:
 
         name = d.pop("name", UNSET)
 
+        def _parse_webhook_url(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        webhook_url = _parse_webhook_url(d.pop("webhook_url", UNSET))
+
+        def _parse_budget_usd(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        budget_usd = _parse_budget_usd(d.pop("budget_usd", UNSET))
+
         retry_batch = cls(
             only=only,
             custom_ids=custom_ids,
             model=model,
             account=account,
             name=name,
+            webhook_url=webhook_url,
+            budget_usd=budget_usd,
         )
 
         return retry_batch

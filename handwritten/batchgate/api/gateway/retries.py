@@ -9,6 +9,7 @@ from batchgate.api.binding import value_or_none
 from batchgate.api.context import CALLER, RETRIES, WORKSPACE
 from batchgate.api.gateway.summaries import SUMMARIES
 from batchgate.api.provider_names import ProviderNames
+from batchgate.engine.model.budget import budget_of
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.retry import Retry
 from batchgate_api import gateway, parameters
@@ -31,6 +32,8 @@ class BatchRetriesHandler:
             custom_ids=None if ids is None else tuple(ids),
             model=value_or_none(body.model),
             account=None if account is None else self._names.account(account, "account"),
+            webhook=body.webhook_url,
+            budget=budget_of(body.budget_usd) if isinstance(body.budget_usd, float) else body.budget_usd,
         )
         batch = await request.app[RETRIES].create(
             request[WORKSPACE],

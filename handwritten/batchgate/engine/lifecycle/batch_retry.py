@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from typing import Final
 
@@ -40,6 +40,7 @@ class BatchRetry:
         rows: Mapping[Dialect, RowFormat],
         without_account: Callable[[str, str], str],
         unknown_prefix: Callable[[str, str], str | None],
+        webhook_refusal: Callable[[str, str], Awaitable[str | None]],
     ) -> None:
         self._store = store
         self._batches = batches
@@ -47,6 +48,7 @@ class BatchRetry:
         self._rows = rows
         self._without_account = without_account
         self._unknown_prefix = unknown_prefix
+        self._webhook_refusal = webhook_refusal
 
     async def create(
         self, workspace: str, retry: Retry, *, caller: str, name: str | UnsetType, idempotency_key: str | None
@@ -63,10 +65,16 @@ class BatchRetry:
             return repeated
         _check_can_be_retried(parent)
         self._check_model(parent, retry, submission.provider)
+        await self._check_webhook(parent, retry, submission.options.webhook_url)
         await self._batches.check_quotas(workspace)
         async with aclosing(self._lines(parent, retry)) as body:
             prefix = parent.id.partition("_")[0]
-            return await self._batches.create(lambda: submission, body, LineReader(), id_prefix=prefix)
+            try:
+                return await self._batches.create(lambda: submission, body, LineReader(), id_prefix=prefix)
+            except RefusedError as error:
+                if error.param == "budget_usd" and retry.budget is UNSET:
+                    raise _no_price_for_budget(parent, error) from error
+                raise
 
     def _submission(
         self, parent: Batch, retry: Retry, *, caller: str, name: str | UnsetType, idempotency_key: str | None
@@ -87,6 +95,10 @@ class BatchRetry:
         options = structs.replace(parent.options, input_file=None, reuse=UNSET)
         if name is not UNSET:
             options = structs.replace(options, name=name)
+        if retry.webhook is not UNSET:
+            options = structs.replace(options, webhook=UNSET if retry.webhook is None else retry.webhook)
+        if retry.budget is not UNSET:
+            options = structs.replace(options, budget=UNSET if retry.budget is None else retry.budget)
         if retry.account is not None and retry.account != parent.provider:
             # The lane was chosen for the other account.
             options = structs.replace(options, lane=UNSET, account_lanes=UNSET)
@@ -111,6 +123,17 @@ class BatchRetry:
         unknown = self._unknown_prefix(account, prefix) if slash else None
         if unknown is not None:
             raise RefusedError("invalid_request_error", f"model: {unknown}", param="model")
+
+    async def _check_webhook(self, parent: Batch, retry: Retry, url: str | None) -> None:
+        refusal = None if url is None else await self._webhook_refusal(parent.workspace, url)
+        if refusal is None:
+            return
+        if retry.webhook is UNSET:
+            refusal = (
+                f"the webhook URL of batch {parent.id!r} can no longer be used: {refusal}; or retry without it:"
+                " webhook_url null, or `batchgate retry --webhook none`"
+            )
+        raise RefusedError("invalid_request_error", f"webhook_url: {refusal}", param="webhook_url")
 
     async def _lines(self, parent: Batch, retry: Retry) -> ByteStream:
         """Yield the input lines of the requests to retry; raises `RefusedError` if there are none."""
@@ -178,6 +201,14 @@ def _check_can_be_retried(parent: Batch) -> None:
     else:
         return
     raise RefusedError("invalid_request_error", message)
+
+
+def _no_price_for_budget(parent: Batch, error: RefusedError) -> RefusedError:
+    message = (
+        f"{error.message}, or retry without the budget of batch {parent.id!r}: budget_usd null, or"
+        " `batchgate retry --budget none`"
+    )
+    return RefusedError(error.kind, message, param=error.param)
 
 
 def _gone(parent: Batch) -> RefusedError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from batchgate.engine.model.failure import FailureKind
 
@@ -27,6 +27,10 @@ class Retry(Struct, frozen=True, kw_only=True):
     """The model for all of them; None for the one that each has."""
     account: str | None = None
     """The account for all of them; None for the one that each has."""
+    webhook: str | UnsetType | None = UNSET
+    """The URL that gets the events of the new batch; None for none. Unset for that of the parent."""
+    budget: int | UnsetType | None = UNSET
+    """What the answers of the new batch may cost; None for any amount. Unset for what the parent had at first."""
 
     def includes(self, failure: FailureKind | None) -> bool:
         """Return whether a request is retried that ended so, if its id is not ruled out."""

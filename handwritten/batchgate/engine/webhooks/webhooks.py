@@ -127,20 +127,24 @@ class Webhooks:
         logger.info("event %s is delivered again", event_id, extra=fields)
         return delivery
 
-    def check_url(self, url: str, param: str = "url") -> None:
+    def check_url(self, url: str) -> None:
         """Raise `RefusedError` for a URL that would never be called."""
         refusal = self._sender.refusal(url)
         if refusal is not None:
-            raise RefusedError("invalid_request_error", f"{param}: {refusal}", param=param)
+            raise RefusedError("invalid_request_error", f"url: {refusal}", param="url")
 
     async def check_url_of_batch(self, workspace: str, url: str) -> None:
         """Raise `RefusedError` for the URL of a batch that would never be called, or whose events no secret signs."""
-        self.check_url(url, "webhook")
-        if all(webhook.url is not None for webhook in await self._store.list_webhooks(workspace)):
-            message = (
-                "webhook: the workspace has no webhook without a URL, whose secret would sign the events; create one"
-            )
-            raise RefusedError("invalid_request_error", message, param="webhook")
+        refusal = await self.refusal_of_batch(workspace, url)
+        if refusal is not None:
+            raise RefusedError("invalid_request_error", f"webhook: {refusal}", param="webhook")
+
+    async def refusal_of_batch(self, workspace: str, url: str) -> str | None:
+        """Return why the URL of a batch would never be called, or that no secret signs its events; None otherwise."""
+        refusal = self._sender.refusal(url)
+        if refusal is None and all(hook.url is not None for hook in await self._store.list_webhooks(workspace)):
+            return "the workspace has no webhook without a URL, whose secret would sign the events; create one"
+        return refusal
 
     def _encrypt(self, webhook_id: str, secret: str) -> bytes:
         if self._cipher is None:

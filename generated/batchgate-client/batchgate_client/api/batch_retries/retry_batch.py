@@ -133,9 +133,9 @@ def sync_detailed(
     """Create a batch of requests of an ended batch, such as those that did not succeed.
 
      The requests are read from the stored input of the batch, which is kept as long as its results. The
-    new batch has its dialect, its options and, unless they are changed, its account and name, and is
-    read on the same API. It shows the id of the batch as its `parent`. The requests keep their
-    `custom_id` and their order. Quotas apply as for any create.
+    new batch has its dialect, its options and, unless they are changed, its account, name, webhook URL
+    and budget, and is read on the same API. It shows the id of the batch as its `parent`. The requests
+    keep their `custom_id` and their order. Quotas apply as for any create.
 
     Args:
         batch_id (str):
@@ -174,9 +174,9 @@ def sync(
     """Create a batch of requests of an ended batch, such as those that did not succeed.
 
      The requests are read from the stored input of the batch, which is kept as long as its results. The
-    new batch has its dialect, its options and, unless they are changed, its account and name, and is
-    read on the same API. It shows the id of the batch as its `parent`. The requests keep their
-    `custom_id` and their order. Quotas apply as for any create.
+    new batch has its dialect, its options and, unless they are changed, its account, name, webhook URL
+    and budget, and is read on the same API. It shows the id of the batch as its `parent`. The requests
+    keep their `custom_id` and their order. Quotas apply as for any create.
 
     Args:
         batch_id (str):
@@ -210,9 +210,9 @@ async def asyncio_detailed(
     """Create a batch of requests of an ended batch, such as those that did not succeed.
 
      The requests are read from the stored input of the batch, which is kept as long as its results. The
-    new batch has its dialect, its options and, unless they are changed, its account and name, and is
-    read on the same API. It shows the id of the batch as its `parent`. The requests keep their
-    `custom_id` and their order. Quotas apply as for any create.
+    new batch has its dialect, its options and, unless they are changed, its account, name, webhook URL
+    and budget, and is read on the same API. It shows the id of the batch as its `parent`. The requests
+    keep their `custom_id` and their order. Quotas apply as for any create.
 
     Args:
         batch_id (str):
@@ -249,9 +249,9 @@ async def asyncio(
     """Create a batch of requests of an ended batch, such as those that did not succeed.
 
      The requests are read from the stored input of the batch, which is kept as long as its results. The
-    new batch has its dialect, its options and, unless they are changed, its account and name, and is
-    read on the same API. It shows the id of the batch as its `parent`. The requests keep their
-    `custom_id` and their order. Quotas apply as for any create.
+    new batch has its dialect, its options and, unless they are changed, its account, name, webhook URL
+    and budget, and is read on the same API. It shows the id of the batch as its `parent`. The requests
+    keep their `custom_id` and their order. Quotas apply as for any create.
 
     Args:
         batch_id (str):
