@@ -365,7 +365,8 @@ CREATE TABLE webhook_deliveries (
 );
 CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries (webhook_key, key);
 CREATE INDEX webhook_deliveries_by_time ON webhook_deliveries (created_at);
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_of_webhook_due ON webhook_deliveries (webhook_key, next_attempt_at, key)
+    WHERE state = 'pending';
 CREATE INDEX webhook_deliveries_in_order ON webhook_deliveries (webhook_key, batch_key, key) WHERE state = 'pending';
 
 -- What results used and cost on a day (UTC), also of batches that are deleted; money is in nano-dollars. The numbers of

@@ -44,15 +44,17 @@ FROM webhooks WHERE key = %(webhook_key)s
 RETURNING *, NULL::text AS batch_id
 
 -- name: due_webhooks
-SELECT * FROM webhooks WHERE key IN (
-    SELECT webhook_key FROM webhook_deliveries AS due
-    WHERE state = 'pending' AND next_attempt_at <= %(now)s AND NOT EXISTS (
+-- The LIMIT keeps the planner from joining all pending deliveries.
+SELECT webhooks.* FROM webhooks CROSS JOIN LATERAL (
+    SELECT 1 FROM webhook_deliveries AS due
+    WHERE due.webhook_key = webhooks.key AND state = 'pending' AND next_attempt_at <= %(now)s AND NOT EXISTS (
         SELECT 1 FROM webhook_deliveries AS earlier
         WHERE earlier.webhook_key = due.webhook_key AND earlier.batch_key = due.batch_key
             AND earlier.state = 'pending' AND earlier.key < due.key
     )
-)
-ORDER BY key
+    LIMIT 1
+) AS due
+ORDER BY webhooks.key
 
 -- name: due_deliveries
 SELECT due.*, batches.id AS batch_id

@@ -42,9 +42,9 @@ SELECT key, :id, :type, :payload, :at, 'pending', 0, :at, :retry_until FROM webh
 RETURNING *, NULL AS batch_id
 
 -- name: due_webhooks
-SELECT * FROM webhooks WHERE key IN (
-    SELECT webhook_key FROM webhook_deliveries AS due
-    WHERE state = 'pending' AND next_attempt_at <= :now AND NOT EXISTS (
+SELECT * FROM webhooks WHERE EXISTS (
+    SELECT 1 FROM webhook_deliveries AS due
+    WHERE due.webhook_key = webhooks.key AND state = 'pending' AND next_attempt_at <= :now AND NOT EXISTS (
         SELECT 1 FROM webhook_deliveries AS earlier
         WHERE earlier.webhook_key = due.webhook_key AND earlier.batch_key = due.batch_key
             AND earlier.state = 'pending' AND earlier.key < due.key
