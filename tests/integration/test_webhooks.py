@@ -164,6 +164,35 @@ async def test_a_receiver_that_does_not_answer_delays_only_itself_and_gets_every
         assert [event.type for event in await receiver.until(3)] == LIFE
 
 
+async def test_a_batch_whose_receiver_does_not_answer_delays_no_other_batch_of_its_webhook(
+    tmp_path: Path, receiver: WebhookReceiver
+) -> None:
+    receiver.holds = True
+    async with webhook_receiver() as other, gateway(tmp_path) as app, asyncio.timeout(webhook_sender.TIMEOUT):
+        await add(app, None)
+        await app.create("a", headers={"batchgate-webhook-url": receiver.url})
+        await receiver.until(1, accepted=False)
+        for _ in range(6):
+            await app.create("a", headers={"batchgate-webhook-url": other.url})
+        assert len(await other.until(6 * len(LIFE))) == 6 * len(LIFE)
+        assert len(receiver.events) == 1
+
+
+async def test_receivers_of_one_workspace_that_do_not_answer_get_a_bounded_number_of_calls(
+    tmp_path: Path, receiver: WebhookReceiver
+) -> None:
+    receiver.holds = True
+    async with gateway(tmp_path) as app:
+        for _ in range(10):
+            await add(app, receiver.url, "batch.created")
+        for _ in range(deliverer.AT_ONCE):
+            await app.create("a")
+        await receiver.until(deliverer.AT_ONCE_IN_ALL, accepted=False)
+        for _ in range(50):
+            await app.call("GET", "/health")
+        assert len(receiver.events) == deliverer.AT_ONCE_IN_ALL
+
+
 async def test_an_event_that_is_refused_for_a_day_fails_and_the_next_one_is_tried(
     tmp_path: Path, receiver: WebhookReceiver
 ) -> None:

@@ -19,6 +19,7 @@ from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.support.cancellation import cancel_all
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.engine.support.health_problems import HealthReporter
+from batchgate.engine.webhooks.attempt_slots import AttemptSlots
 from batchgate.engine.webhooks.signing import delivery_headers, signing_secrets
 from batchgate.engine.webhooks.webhook_ports import WebhookPorts
 
@@ -31,6 +32,8 @@ STORAGE_RETRY: Final = 30.0
 """Seconds without attempts after the store has failed: an event whose outcome is not stored is sent again."""
 AT_ONCE: Final = 4
 """Attempts for one webhook that are made at the same time, of different batches."""
+AT_ONCE_IN_ALL: Final = 32
+"""Attempts for all webhooks that are made at the same time."""
 MIN_ATTEMPTS: Final = 5
 """Attempts that are made at least: an event may be a day old because processes were down, or an earlier one failed."""
 FIRST_DELAY: Final = 5.0
@@ -43,7 +46,10 @@ CLEANING_INTERVAL: Final = 3600 * MICROSECONDS
 
 
 class WebhookDeliverer:
-    """Looks for due deliveries every second; each webhook has a task of its own, so that a slow one delays no other."""
+    """Looks for due deliveries every second; each webhook has a task of its own, and the workspaces share the attempts.
+
+    So neither a slow webhook nor a workspace with many of them delays the others.
+    """
 
     def __init__(
         self,
@@ -62,6 +68,7 @@ class WebhookDeliverer:
         self._rng = rng
         self._report = report
         self._has_lease = False
+        self._slots = AttemptSlots(AT_ONCE_IN_ALL)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._faulty: set[str] = set()
         self._cleaned_at = 0
@@ -128,19 +135,39 @@ class WebhookDeliverer:
             self._report_webhook(webhook.id, None)
 
     async def _deliver(self, webhook: Webhook) -> None:
-        while self._has_lease:
-            current = await self._store.find_webhook(webhook.workspace, webhook.id)
-            due = await self._store.due_deliveries(webhook.key, self._clock.now(), AT_ONCE)
-            if current is None or not due:
-                return
-            signers = signing_secrets(current, self._cipher, self._clock.now())
-            attempts = [self._attempt(current, delivery, signers) for delivery in due]
-            for outcome in await asyncio.gather(*attempts, return_exceptions=True):
-                if isinstance(outcome, BaseException):
-                    raise outcome
+        """Make the attempts that are due, up to four at once; each one that ends makes room for the next."""
+        running: dict[asyncio.Task[None], Delivery] = {}
+        try:
+            while True:
+                if self._has_lease:
+                    await self._start_due(webhook, running)
+                if not running:
+                    return
+                await _until_one_ends(running)
+        except Exception:
+            await asyncio.gather(*running, return_exceptions=True)
+            raise
+        finally:
+            await cancel_all(running)
+
+    async def _start_due(self, webhook: Webhook, running: dict[asyncio.Task[None], Delivery]) -> None:
+        """Start attempts of batches that have none under way, as many as there is room for."""
+        current = await self._store.find_webhook(webhook.workspace, webhook.id)
+        due = await self._store.due_deliveries(webhook.key, self._clock.now(), 2 * AT_ONCE)
+        busy = {_order_of(delivery) for delivery in running.values()}
+        chosen = [delivery for delivery in due if _order_of(delivery) not in busy][: AT_ONCE - len(running)]
+        if current is None or not chosen:
+            return
+        signers = signing_secrets(current, self._cipher, self._clock.now())
+        for delivery in chosen:
+            task = asyncio.create_task(self._attempt(current, delivery, signers), name=f"event {delivery.event_id}")
+            running[task] = delivery
 
     async def _attempt(self, webhook: Webhook, delivery: Delivery, signers: Sequence[str]) -> None:
-        status, error = await self._send(webhook, delivery, signers)
+        async with self._slots.slot(webhook.workspace):
+            if not self._has_lease:
+                return
+            status, error = await self._send(webhook, delivery, signers)
         hit_failpoint("webhook_sent")
         attempt = self._outcome(delivery, status, error)
         if attempt.state == "failed":
@@ -178,3 +205,17 @@ class WebhookDeliverer:
         """Return the seconds until the next attempt; they vary, so that not all receivers are called at once."""
         delay = min(FIRST_DELAY * DELAY_FACTOR ** min(attempts - 1, 10), MAX_DELAY)
         return delay * self._rng.uniform(0.9, 1.1)
+
+
+async def _until_one_ends(running: dict[asyncio.Task[None], Delivery]) -> None:
+    """Wait until an attempt ends, and raise its error; while there is room for others, wait no longer than a look."""
+    timeout = INTERVAL if len(running) < AT_ONCE else None
+    ended, _ = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    for task in ended:
+        task.result()
+        del running[task]
+
+
+def _order_of(delivery: Delivery) -> str:
+    """Return what deliveries have in common that are made one after another: their batch."""
+    return delivery.batch_id or delivery.event_id
