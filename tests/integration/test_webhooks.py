@@ -23,6 +23,7 @@ from batchgate.engine.model.clock import HOUR
 from batchgate.engine.webhooks import deliverer
 from batchgate.providers.transport import webhook_sender
 from tests.support.databases import DATABASES, new_database
+from tests.support.postgres_server import fresh_database
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app
 from tests.support.unified_batches import chat_rows, create
 from tests.support.webhook_receiver import ReceivedEvent, WebhookReceiver, webhook_receiver
@@ -238,6 +239,23 @@ async def test_a_name_of_a_private_address_is_not_connected_to(tmp_path: Path) -
         assert all("has no public address" in str(each["error"]) for each in shown["data"] if each["attempts"])
         assert any(each["attempts"] for each in shown["data"])
     assert not connections
+
+
+async def test_a_process_without_a_master_key_leaves_deliveries_to_one_that_has_it(
+    tmp_path: Path, receiver: WebhookReceiver
+) -> None:
+    with fresh_database() as url:
+        clock = MovableClock(time.time_ns() // 1000)
+        async with asyncio.timeout(60), running_app(tmp_path, clock=clock, database_url=url) as keyless:
+            async with gateway(tmp_path, database_url=url) as app:
+                await add(app, receiver.url, "batch.created")
+                await keyless.create("a")
+                await receiver.until(1)
+            await keyless.create("b")
+            problems: list[dict[str, Any]] = []
+            while not any("master key" in str(problem) for problem in problems):
+                problems = (await keyless.call("GET", "/health"))[1].get("problems", [])
+        assert len(receiver.events) == 1
 
 
 async def test_webhooks_need_a_master_key_and_are_bounded_in_number(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from batchgate.engine.support.cancellation import cancel_all
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.engine.support.health_problems import HealthReporter
 from batchgate.engine.webhooks.attempt_slots import AttemptSlots
-from batchgate.engine.webhooks.signing import delivery_headers, signing_secrets
+from batchgate.engine.webhooks.signing import delivery_headers, no_master_key, signing_secrets
 from batchgate.engine.webhooks.webhook_ports import WebhookPorts
 
 logger = logging.getLogger(__name__)
@@ -91,14 +91,24 @@ class WebhookDeliverer:
                 await self._clean(now)
                 due = await self._store.due_webhooks(now)
                 self._forget_faults({webhook.id for webhook in due})
-                for webhook in due:
-                    if webhook.key not in self._tasks:
-                        self._start(webhook)
+                if self._cipher is None:
+                    await self._leave_to_others(due)
+                else:
+                    self._start_all(due)
+            else:  # the process that has the lease reports its own
+                self._forget_faults(set())
         except StoreError as error:
             self._has_lease = False
             self._report(COMPONENT, error)
         else:
             self._report(COMPONENT, None)
+
+    async def _leave_to_others(self, due: Sequence[Webhook]) -> None:
+        """Release the lease without a master key, since another process may have one; so far none has taken it."""
+        self._has_lease = False
+        await self._cluster.release_lease(LEASE)
+        for webhook in due:
+            self._report_webhook(webhook.id, no_master_key())
 
     async def _clean(self, now: int) -> None:
         if now >= self._cleaned_at + CLEANING_INTERVAL:
@@ -113,6 +123,11 @@ class WebhookDeliverer:
     def _report_webhook(self, webhook_id: str, error: Exception | None) -> None:
         (self._faulty.discard if error is None else self._faulty.add)(webhook_id)
         self._report(COMPONENT, error, of=webhook_id)
+
+    def _start_all(self, due: Sequence[Webhook]) -> None:
+        for webhook in due:
+            if webhook.key not in self._tasks:
+                self._start(webhook)
 
     def _start(self, webhook: Webhook) -> None:
         task = asyncio.create_task(self._try_to_deliver(webhook), name=f"webhook {webhook.id}")

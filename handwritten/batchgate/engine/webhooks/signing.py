@@ -30,11 +30,16 @@ def signing_secrets(webhook: Webhook, cipher: Cipher | None, now: int) -> Sequen
     Raises `ConfigurationError` without the master key that they were encrypted with.
     """
     if cipher is None:
-        raise ConfigurationError("BATCHGATE_MASTER_KEY, master_key_file", "the master key of the secrets of webhooks")
+        raise no_master_key()
     found = [webhook.secret]
     if webhook.previous_secret is not None and now < (webhook.previous_secret_until or 0):
         found.append(webhook.previous_secret)
     return [cipher.decrypt(cipher_name(webhook.id), ciphertext) for ciphertext in found]
+
+
+def no_master_key() -> ConfigurationError:
+    """Return the error of a process that cannot sign."""
+    return ConfigurationError("BATCHGATE_MASTER_KEY, master_key_file", "the master key of the secrets of webhooks")
 
 
 def cipher_name(webhook_id: str) -> str:
