@@ -49,6 +49,15 @@ async def post(sender: HttpWebhookSender, url: str) -> int:
         *("http://93.184.216.34/", "https://127.0.0.1/", "https://10.1.2.3/", "https://[::1]/", "https://[fd00::1]/"),
         *("https://127.1/", "https://2130706433/", "https://127\u30020\u30020\u30021/", "https://169.254.169.254/"),
         *("https://user:secret@example.com/", "ftp://example.com/", "https:///hook", "https://[/"),
+        *(
+            "https://a..example/",
+            "https://.example/",
+            "https://example../",
+            "https://-a.example/",
+            "https://a-.example/",
+        ),
+        *(f"https://{'a' * 64}.example/", f"https://{'ü' * 60}.example/", f"https://{'a.' * 127}aa/"),
+        *("https://a%00b.example/", "https://a*b.example/", "https://a b.example/"),
     ],
 )
 async def test_a_url_that_leads_elsewhere_is_refused_before_a_connection(url: str) -> None:
@@ -56,7 +65,20 @@ async def test_a_url_that_leads_elsewhere_is_refused_before_a_connection(url: st
         assert sender.refusal(url) is not None
         with pytest.raises(NoUpstreamAnswer, match="public address"):
             await post(sender, url)
-        assert sender.refusal("https://example.com/") is None
+
+
+async def test_a_url_whose_name_can_be_resolved_is_accepted() -> None:
+    names = [
+        "example.com",
+        "example.com.",
+        "a_b.example",
+        "a--b.1.example",
+        "bücher.example",
+        "x",
+        f"{'a' * 63}.c",
+    ]
+    async with HttpWebhookSender() as sender:
+        assert [name for name in (*names, f"{'a.' * 126}a") if sender.refusal(f"https://{name}/")] == []
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["10.0.0.1"], ["::1"], ["127.0.0.1", "192.168.0.1"]])

@@ -7,6 +7,7 @@ not used, since they resolve names themselves.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -23,6 +24,9 @@ AddressCheck: TypeAlias = Callable[[str], bool]
 """Returns whether an IP address may be connected to."""
 
 RESOLVING_THREADS: Final = 8
+MAX_NAME: Final = 253
+"""Characters that a host name may have; the dot at its end is not one of them."""
+_LABEL: Final = re.compile("(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _UNICAST: Final = IPv6Network("2000::/3")
 """Where the public addresses of IPv6 are; those beyond it lead to IPv4 or into the own network."""
 
@@ -39,7 +43,7 @@ def is_public(address: str) -> bool:
 
 
 def is_allowed_url(url: str, scheme: str, is_allowed: AddressCheck) -> bool:
-    """Return False for another scheme, for credentials, and for the number of an address that is not allowed.
+    """Return False for another scheme, credentials, a name nobody can have, and an address that is not allowed.
 
     The host is read as the client reads it: other characters may stand for the digits and dots of an address.
     """
@@ -49,7 +53,13 @@ def is_allowed_url(url: str, scheme: str, is_allowed: AddressCheck) -> bool:
         return False
     host, is_plain = parts.raw_host or "", "@" not in parts.raw_authority
     is_number = host.replace(".", "").isdigit() or ":" in host
-    return parts.scheme == scheme and bool(host) and is_plain and (not is_number or is_allowed(host))
+    return parts.scheme == scheme and is_plain and (is_allowed(host) if is_number else _is_name(host))
+
+
+def _is_name(host: str) -> bool:
+    """Return whether a resolver would look up a name; underscores are no part of host names, but resolved."""
+    name = host.removesuffix(".")
+    return len(name) <= MAX_NAME and all(_LABEL.fullmatch(label) for label in name.split("."))
 
 
 def guarded_connector(is_allowed: AddressCheck) -> aiohttp.TCPConnector:

@@ -16,8 +16,8 @@ from batchgate.providers.transport.public_addresses import AddressCheck, guarded
 TIMEOUT: Final = 15.0
 """Seconds until a receiver must have answered."""
 _REFUSED: Final = (
-    "it must be an https URL of a public address, without a user and a password; the setting webhook_networks allows"
-    " other networks, there also http"
+    "it must be an https URL of a public address or a valid host name, without a user and a password; the setting"
+    " webhook_networks allows other networks, there also http"
 )
 
 
