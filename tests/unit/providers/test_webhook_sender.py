@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from batchgate.engine.model.errors import NoUpstreamAnswer
+from batchgate.engine.webhooks.deliverer import AT_ONCE_IN_ALL
 from batchgate.providers.transport.webhook_sender import HttpWebhookSender
 from tests.support.webhook_receiver import WebhookReceiver, webhook_receiver
 
@@ -108,6 +110,31 @@ async def test_a_name_that_changes_is_connected_to_at_the_address_that_was_check
     assert not resolved
     assert not reached
     assert [event.event_id for event in receiver.events] == ["evt_1"] * 2
+
+
+async def test_names_whose_servers_do_not_answer_delay_no_other_name(
+    monkeypatch: pytest.MonkeyPatch, receiver: WebhookReceiver
+) -> None:
+    blocked, released, original = threading.Semaphore(0), threading.Event(), socket.getaddrinfo
+
+    def resolve(host: Any, *args: Any, **options: Any) -> Any:
+        if host != NAME:
+            blocked.release()
+            released.wait()
+        return original("127.0.0.1", *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    async with HttpWebhookSender(ONE_ADDRESS) as sender:
+        slow = [receiver.url.replace("127.0.0.1", f"slow{number}.example") for number in range(AT_ONCE_IN_ALL)]
+        calls = [asyncio.create_task(post(sender, url)) for url in slow]
+        try:
+            async with asyncio.timeout(10):
+                for _ in range(8):
+                    await asyncio.to_thread(blocked.acquire)
+                assert await post(sender, receiver.url.replace("127.0.0.1", NAME)) == 200
+        finally:
+            released.set()
+        assert await asyncio.gather(*calls) == [200] * AT_ONCE_IN_ALL
 
 
 async def test_an_allowed_network_is_reached_over_http_and_the_internet_is_not(receiver: WebhookReceiver) -> None:

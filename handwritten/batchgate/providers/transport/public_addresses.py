@@ -23,7 +23,8 @@ from yarl import URL
 AddressCheck: TypeAlias = Callable[[str], bool]
 """Returns whether an IP address may be connected to."""
 
-RESOLVING_THREADS: Final = 8
+RESOLVING_THREADS: Final = 64
+"""Threads that resolve names: more than calls are made at once, since a name server may take longer than a call."""
 MAX_NAME: Final = 253
 """Characters that a host name may have; the dot at its end is not one of them."""
 _LABEL: Final = re.compile("(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
