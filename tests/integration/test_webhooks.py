@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,16 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from batchgate.cli import main
-from batchgate.encryption.fernet import new_master_key
 from batchgate.engine.model.clock import HOUR
 from batchgate.engine.webhooks import deliverer
 from batchgate.providers.transport import webhook_sender
 from tests.support.databases import DATABASES, new_database
-from tests.support.postgres_server import fresh_database
-from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app
+from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
 from tests.support.unified_batches import chat_rows, create
+from tests.support.webhook_gateway import LIFE, add, gateway
 from tests.support.webhook_receiver import ReceivedEvent, WebhookReceiver, webhook_receiver
 
-LOOPBACK = ("127.0.0.0/8",)
 MINUTE, DAY = 60.0, 24 * 3600.0  # seconds
-LIFE = ["batch.created", "batch.started", "batch.completed"]
 
 
 @pytest.fixture(autouse=True)
@@ -49,21 +45,6 @@ async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[R
     with new_database(request.param, tmp_path) as database:
         async with gateway(tmp_path, database_url=database.url) as app:
             yield app
-
-
-def gateway(folder: Path, **settings: Any) -> Any:
-    """Run a gateway whose time is the present one: receivers compare it with theirs."""
-    clock = MovableClock(time.time_ns() // 1000)
-    environment = {"BATCHGATE_MASTER_KEY": new_master_key()}
-    return running_app(folder, clock=clock, environment=environment, **({"webhook_networks": LOOPBACK} | settings))
-
-
-async def add(app: RunningApp, url: str | None, *events: str) -> dict[str, Any]:
-    body = {"url": url, "events": list(events or LIFE)}
-    status, webhook = await app.call("POST", "/api/webhooks", json=body)
-    assert status == 200, webhook
-    assert isinstance(webhook, dict)
-    return webhook
 
 
 async def pass_time(app: RunningApp) -> None:
@@ -165,35 +146,6 @@ async def test_a_receiver_that_does_not_answer_delays_only_itself_and_gets_every
         assert [event.type for event in await receiver.until(3)] == LIFE
 
 
-async def test_a_batch_whose_receiver_does_not_answer_delays_no_other_batch_of_its_webhook(
-    tmp_path: Path, receiver: WebhookReceiver
-) -> None:
-    receiver.holds = True
-    async with webhook_receiver() as other, gateway(tmp_path) as app, asyncio.timeout(webhook_sender.TIMEOUT):
-        await add(app, None)
-        await app.create("a", headers={"batchgate-webhook-url": receiver.url})
-        await receiver.until(1, accepted=False)
-        for _ in range(6):
-            await app.create("a", headers={"batchgate-webhook-url": other.url})
-        assert len(await other.until(6 * len(LIFE))) == 6 * len(LIFE)
-        assert len(receiver.events) == 1
-
-
-async def test_receivers_of_one_workspace_that_do_not_answer_get_a_bounded_number_of_calls(
-    tmp_path: Path, receiver: WebhookReceiver
-) -> None:
-    receiver.holds = True
-    async with gateway(tmp_path) as app:
-        for _ in range(10):
-            await add(app, receiver.url, "batch.created")
-        for _ in range(deliverer.AT_ONCE):
-            await app.create("a")
-        await receiver.until(deliverer.AT_ONCE_IN_ALL, accepted=False)
-        for _ in range(50):
-            await app.call("GET", "/health")
-        assert len(receiver.events) == deliverer.AT_ONCE_IN_ALL
-
-
 async def test_an_event_that_is_refused_for_a_day_fails_and_the_next_one_is_tried(
     tmp_path: Path, receiver: WebhookReceiver
 ) -> None:
@@ -239,23 +191,6 @@ async def test_a_name_of_a_private_address_is_not_connected_to(tmp_path: Path) -
         assert all("has no public address" in str(each["error"]) for each in shown["data"] if each["attempts"])
         assert any(each["attempts"] for each in shown["data"])
     assert not connections
-
-
-async def test_a_process_without_a_master_key_leaves_deliveries_to_one_that_has_it(
-    tmp_path: Path, receiver: WebhookReceiver
-) -> None:
-    with fresh_database() as url:
-        clock = MovableClock(time.time_ns() // 1000)
-        async with asyncio.timeout(60), running_app(tmp_path, clock=clock, database_url=url) as keyless:
-            async with gateway(tmp_path, database_url=url) as app:
-                await add(app, receiver.url, "batch.created")
-                await keyless.create("a")
-                await receiver.until(1)
-            await keyless.create("b")
-            problems: list[dict[str, Any]] = []
-            while not any("master key" in str(problem) for problem in problems):
-                problems = (await keyless.call("GET", "/health"))[1].get("problems", [])
-        assert len(receiver.events) == 1
 
 
 async def test_webhooks_need_a_master_key_and_are_bounded_in_number(tmp_path: Path) -> None:
