@@ -862,14 +862,14 @@ class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it.",
+                description="The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Each result is taken over once. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it.",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = UNSET
-    """The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it."""
+    """The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Each result is taken over once. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it."""
 
     metadata: BatchMetadata | None | UnsetType = UNSET
     output_expires_after: OutputExpiresAfter | None | UnsetType = UNSET

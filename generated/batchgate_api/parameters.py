@@ -175,14 +175,14 @@ class CreateBatchParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it.",
+                description="The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Each result is taken over once. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it.",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="batchgate-reuse", default=UNSET)
-    """The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it."""
+    """The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Each result is taken over once. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it."""
 
     batchgate_budget_usd: (
         Annotated[
@@ -379,14 +379,14 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it.",
+                description="The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Each result is taken over once. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it.",
                 max_length=128,
                 min_length=1,
             ),
         ]
         | UnsetType
     ) = field(name="batchgate-reuse", default=UNSET)
-    """The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it."""
+    """The id of an ended batch of the workspace, of the same API and endpoint. A request that equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being sent. Each result is taken over once. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the headers that are sent with it."""
 
     batchgate_budget_usd: (
         Annotated[

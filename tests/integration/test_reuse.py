@@ -147,12 +147,16 @@ async def test_a_batch_of_nothing_new_ends_without_a_call_and_can_be_reused_itse
     assert (await progress(app, grandchild))["reused"] == len(IDS)
 
 
-async def test_equal_requests_of_one_batch_take_over_different_results_in_turn(app: RunningApp) -> None:
+async def test_equal_requests_take_over_as_many_results_as_there_are_and_the_others_are_sent(
+    app: RunningApp, provider: ChoosyProvider
+) -> None:
     parent = await create(app, {"x1": params("x"), "x2": params("x")})
     first = await answers(app, parent)
-    assert len(set(first.values())) == 2
-    child = await create(app, {"y1": params("x"), "y2": params("x"), "y3": params("x")}, reuse=parent)
-    assert await answers(app, child) == {"y1": first["x1"], "y2": first["x2"], "y3": first["x1"]}
+    provider.calls.clear()
+    child = await create(app, {f"y{number}": params("x") for number in range(1, 6)}, reuse=parent)
+    found = await answers(app, child)
+    assert (found["y1"], found["y2"], len(found)) == (first["x1"], first["x2"], 5)
+    assert (provider.calls, (await progress(app, child))["reused"]) == ([("m", "x")] * 3, 2)
 
 
 async def test_headers_that_are_sent_to_the_provider_are_part_of_a_request(

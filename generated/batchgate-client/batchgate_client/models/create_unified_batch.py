@@ -52,8 +52,8 @@ class CreateUnifiedBatch:
             permanent error; 0 for none. Without it the setting `fail_fast` decides, which is 20 by default.
         reuse (str | Unset): The id of an ended batch of the workspace, of the same API and endpoint. A request that
             equals one of its requests which succeeded takes over that result, under its own `custom_id`, instead of being
-            sent. Equal is everything but the `custom_id`: what the request asks for, its model and its account, and the
-            headers that are sent with it.
+            sent. Each result is taken over once. Equal is everything but the `custom_id`: what the request asks for, its
+            model and its account, and the headers that are sent with it.
         metadata (BatchMetadata | None | Unset):
         output_expires_after (None | OutputExpiresAfter | Unset):
         storage_config (Any | Unset): Ignored, and named in the header `Warning` of the response: where a provider would

@@ -20,7 +20,7 @@ class AnswerPlace(Struct, frozen=True):
 class AnswerIndex:
     """Finds answers by hash: a hash table with open addressing, in arrays, since objects would take four times as much.
 
-    The answers of equal requests form a ring: each is taken before one is taken again.
+    The answers of equal requests form a ring. Each is taken once: the next one of a ring was taken only if all were.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,6 +29,7 @@ class AnswerIndex:
         """The number of the answer that was taken or added last, plus 1, of a hash; 0 for none."""
         self._hashes = bytearray()
         self._offsets, self._sizes, self._following = array("Q"), array("I"), array("I")
+        self._taken = bytearray()
 
     def __len__(self) -> int:
         """Count the answers."""
@@ -41,18 +42,22 @@ class AnswerIndex:
         self._hashes += request_hash
         self._offsets.append(place.offset)
         self._sizes.append(place.size)
+        self._taken.append(False)
         self._following.append(added if last < 0 else self._following[last])
         if last >= 0:
             self._following[last] = added
         self._slots[slot] = added + 1
 
     def take(self, request_hash: bytes) -> AnswerPlace | None:
-        """Return the next answer of equal requests; None if there is none."""
+        """Return the next answer of equal requests; None if there is none, or each was taken."""
         slot = self._slot_of(request_hash)
         last = self._slots[slot] - 1
         if last < 0:
             return None
         taken = self._following[last]
+        if self._taken[taken]:
+            return None
+        self._taken[taken] = True
         self._slots[slot] = taken + 1
         return AnswerPlace(self._offsets[taken], self._sizes[taken])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
@@ -132,8 +132,7 @@ class ResultReuse:
         answers: AnswerIndex,
         finished: set[int],
     ) -> None:
-        open_lines = [(seq, line) for seq, line in lines if seq not in finished]
-        reused = await asyncio.to_thread(self._matches, claim.batch, open_lines, answers)
+        reused = await asyncio.to_thread(self._matches, claim.batch, lines, answers, finished)
         results, size = list[ResultLine](), 0
         async with self._reading(source), aclosing(self._answers(source, reused)) as groups:
             async for group in groups:
@@ -144,13 +143,18 @@ class ResultReuse:
                     results, size = [], 0
         await self._append(claim, results, finished)
 
-    def _matches(self, batch: Batch, lines: Sequence[tuple[int, bytes]], answers: AnswerIndex) -> list[_Reused]:
-        """Return the requests that equal one with an answer, in the order of these answers."""
+    def _matches(
+        self, batch: Batch, lines: Sequence[tuple[int, bytes]], answers: AnswerIndex, finished: Container[int]
+    ) -> list[_Reused]:
+        """Return the unfinished requests that equal one with an answer, in the order of these answers.
+
+        The finished ones take their answers as well: an earlier attempt has stored these.
+        """
         custom_id, found = self._rows[batch.dialect].custom_id, list[_Reused]()
         for seq, line in lines:
             request_hash = self._hashes.of(batch, line)
             place = None if request_hash is None else answers.take(request_hash)
-            if place is not None:
+            if place is not None and seq not in finished:
                 found.append(_Reused(seq, custom_id(line), place))
         return sorted(found, key=lambda reused: (reused.place.offset, reused.seq))
 
