@@ -352,7 +352,7 @@ async def test_a_batch_whose_source_is_damaged_is_paused_and_sends_everything_on
 
 
 async def test_a_worker_of_its_own_takes_over_results_and_pauses_a_batch_whose_source_was_deleted(
-    provider: ChoosyProvider, tmp_path: Path
+    provider: ChoosyProvider, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with new_database("postgres", tmp_path) as database:
         shared = settings(provider, database_url=database.url, blob_url=(tmp_path / "blobs").as_uri())
@@ -369,4 +369,6 @@ async def test_a_worker_of_its_own_takes_over_results_and_pauses_a_batch_whose_s
                 while (paused := (await progress(gateway, late))["paused"]) is None:
                     pass
             assert paused["reason"].startswith(f"reuse: batch '{parent}' was deleted. Resumed, it sends")
+            logged = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+            assert f"the results of {parent} were deleted before a batch could reuse them" in logged
             assert len(provider.calls) == 1

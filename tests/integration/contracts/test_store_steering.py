@@ -41,6 +41,20 @@ async def test_a_pause_is_stored_with_who_when_and_why_and_a_second_one_changes_
     assert await actions(store, batch.key) == [(1100, "paused", "key", "why")]
 
 
+async def test_a_pause_since_results_cannot_be_reused_replaces_a_requested_one_and_no_other(
+    store: SteerableStore,
+) -> None:
+    batch, _ = await create(store, "a")
+    await pause(store, "a")
+    for action in (Pause(code="reuse_failed", reason="deleted"), Pause(code="reuse_failed", reason="again"), PAUSE):
+        await store.steering.steer_batch("w", "a", action, by="", now=1200)
+    found = await store.find_batch("w", "a")
+    assert found is not None
+    assert found.pause is not None
+    assert (found.pause.code, found.pause.reason) == ("reuse_failed", "deleted")
+    assert [entry[3] for entry in await actions(store, batch.key)] == ["why", "deleted"]
+
+
 async def test_a_batch_is_resumed_once(store: SteerableStore) -> None:
     batch, _ = await create(store, "a")
     await pause(store, "a")

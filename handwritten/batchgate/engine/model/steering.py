@@ -109,8 +109,16 @@ def steered(batch: Batch, action: Action, *, by: str, at: int) -> tuple[Batch, T
 
 
 def _may_replace(before: BatchPause | None, pause: BatchPause) -> bool:
-    """Return whether a batch gets a pause: a caller's one replaces that for a budget, which a higher budget ends."""
-    return before is None or (pause.code == "requested" and before.code in BUDGET_CODES)
+    """Return whether a batch gets a pause.
+
+    A caller's one replaces that for a budget, which a higher budget ends. One for results that cannot be reused
+    replaces a caller's: who resumes the batch has to know what it will send.
+    """
+    if before is None:
+        return True
+    if pause.code == "reuse_failed":
+        return before.code == "requested"
+    return pause.code == "requested" and before.code in BUDGET_CODES
 
 
 def _with_cap(batch: Batch, limit: int | None) -> Batch:

@@ -107,7 +107,7 @@ class ResultReuse:
         name = batch.options.reused_batch or ""
         found = await self._store.find_batch(batch.workspace, name)
         if found is None:
-            raise RefusedError("not_found_error", f"reuse: batch {name!r} was deleted")
+            raise _deleted(batch.workspace, name, f"reuse: batch {name!r} was deleted")
         check_reusable(found, batch.dialect, batch.options)
         return found
 
@@ -201,7 +201,7 @@ class ResultReuse:
             current = await self._store.find_batch(source.workspace, source.id)
             if current is None or current.results_blob is None:
                 message = f"reuse: the results of batch {source.id!r} were deleted while they were read"
-                raise RefusedError("not_found_error", message) from error
+                raise _deleted(source.workspace, source.id, message) from error
             if isinstance(error, DamagedBlob):
                 raise _damaged(source, error) from error
             raise
@@ -223,6 +223,13 @@ def _chunk_of(results: Sequence[ResultLine], *, at: int) -> ResultChunk:
         reused=len(results),
         at=at,
     )
+
+
+def _deleted(workspace: str, source: str, message: str) -> RefusedError:
+    """Log that the results of a batch were deleted, and return what their reuse is refused with."""
+    fields = {"action": "reuse_deleted", "batch": source, "workspace": workspace}
+    logger.warning("the results of %s were deleted before a batch could reuse them", source, extra=fields)
+    return RefusedError("not_found_error", message)
 
 
 def _damaged(source: Batch, error: DamagedBlob) -> RefusedError:
