@@ -23,7 +23,7 @@ from batchgate.engine.ports.store import Store
 from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.storage.input_lines import read_shards
 from batchgate.engine.support.batch_task_queue import BatchTaskQueue
-from batchgate.engine.support.cancellation import shielded
+from batchgate.engine.support.cancellation import cancel_all, shielded
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.engine.support.health_problems import HealthReporter
 
@@ -31,10 +31,15 @@ logger = logging.getLogger(__name__)
 
 BYTES_AT_ONCE: Final = 512 * 1024
 """Bytes of input lines that are read without a pause for the event loop; they take a few milliseconds."""
+REUSES_AT_ONCE: Final = 2
+"""Batches that take over results at the same time; each has an index of the earlier batch in memory."""
 
 
 class NativePlanner:
-    """Plans batches that may use a provider's batch API, or reuse results. Until then their shards are held."""
+    """Plans batches that may use a provider's batch API, or reuse results. Until then their shards are held.
+
+    Batches that reuse results wait for each other in a queue of their own, so they do not delay the others.
+    """
 
     def __init__(
         self,
@@ -58,7 +63,8 @@ class NativePlanner:
         self._clock = clock
         self._planned = planned
         self._telemetry = telemetry
-        self._tasks = BatchTaskQueue("planning", self._plan, cluster, report)
+        self._tasks = BatchTaskQueue("planning", self._begin, cluster, report)
+        self._reuses = BatchTaskQueue("reuse", self._reuse_and_plan, cluster, report)
 
     def add(self, batch_key: int) -> None:
         """Enqueue a batch; does nothing if it is enqueued already."""
@@ -66,19 +72,47 @@ class NativePlanner:
 
     async def run(self) -> None:
         """Plan until cancelled; a storage failure is retried later, and does not delay other batches."""
-        await self._tasks.run()
+        queues = [self._tasks, *[self._reuses] * REUSES_AT_ONCE]
+        running = [asyncio.create_task(queue.run()) for queue in queues]
+        try:
+            await asyncio.gather(*running)
+        finally:
+            await cancel_all(running)
 
-    async def _plan(self, batch_key: int) -> None:
-        batch = await self._store.find_batch_by_key(batch_key)
-        if batch is None or batch.ended_at is not None or batch.status == "validating":
+    async def _begin(self, batch_key: int) -> None:
+        """Plan a batch, or let it wait for the results that it reuses; a canceled or expired one does not wait."""
+        if (batch := await self._find(batch_key)) is None:
+            return
+        if batch.options.reused_batch is not None and self._is_open(batch):
+            self._reuses.add(batch_key)
+        else:
+            await self._plan(batch, await self._store.list_shards(batch), frozenset())
+
+    async def _reuse_and_plan(self, batch_key: int) -> None:
+        """Let a batch take over results, and plan its other requests."""
+        if (batch := await self._find(batch_key)) is None:
             return
         claims = await self._store.list_shards(batch)
+        try:
+            finished = await self._reuse(batch, claims)
+        except StaleClaim:
+            return  # it was planned meanwhile: by another process, or since it was canceled or has expired
+        if (batch := await self._find(batch_key)) is not None:
+            await self._plan(batch, claims, finished)
+
+    async def _find(self, batch_key: int) -> Batch | None:
+        """Find a batch that can be planned."""
+        batch = await self._store.find_batch_by_key(batch_key)
+        return None if batch is None or batch.ended_at is not None or batch.status == "validating" else batch
+
+    def _is_open(self, batch: Batch) -> bool:
+        """Return whether requests of a batch may still be sent."""
+        return batch.status == "in_progress" and not self._clock.has_passed(batch.expires_at)
+
+    async def _plan(self, batch: Batch, claims: Sequence[Claim], finished: frozenset[int]) -> None:
+        """Choose the lanes of the requests without a result, and store them."""
         plan = LanePlan(batch)
-        if batch.status == "in_progress" and not self._clock.has_passed(batch.expires_at):
-            try:
-                finished = await self._reuse(batch, claims)
-            except StaleClaim:
-                return  # another process has planned it meanwhile
+        if self._is_open(batch):
             async with aclosing(read_shards(self._blobs, claims)) as shards:
                 async for lines in shards:
                     open_lines = [(seq, line) for seq, line in lines if seq not in finished] if finished else lines
@@ -86,7 +120,7 @@ class NativePlanner:
         # It takes 100 ms if they are many.
         jobs, direct = await asyncio.to_thread(_jobs, plan, claims, self._clock.now())
         hit_failpoint("native_grouped")
-        queued = await shielded(self._store.save_plan(batch_key, jobs, direct, plan.listed()))
+        queued = await shielded(self._store.save_plan(batch.key, jobs, direct, plan.listed()))
         hit_failpoint("native_planned")
         self._telemetry.batch_planned(batch, jobs)
         self._queue.enqueue(queued)

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from batchgate.engine.model.batch import Batch, Dialect
 from batchgate.engine.model.claim import Claim
-from batchgate.engine.model.clock import Clock
+from batchgate.engine.model.clock import ExpiryClock
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.errors import BlobError, DamagedBlob, RefusedError
 from batchgate.engine.model.shard import ResultChunk, ResultLine
@@ -52,6 +52,10 @@ class _Reused(Struct, frozen=True):
     place: AnswerPlace
 
 
+class _Stopped(Exception):
+    """The batch that takes over results was canceled, or has expired."""
+
+
 class ResultReuse:
     """Stores the results that requests of new batches take over."""
 
@@ -64,7 +68,7 @@ class ResultReuse:
         rows: Mapping[Dialect, RowFormat],
         outcomes: RowOutcomes,
         hashes: RequestHashes,
-        clock: Clock,
+        clock: ExpiryClock,
         telemetry: Telemetry,
         paused: Callable[[], None],
     ) -> None:
@@ -82,20 +86,30 @@ class ResultReuse:
         """Store what requests of a batch without a plan take over, and return the seqs of all that have results.
 
         If the results of the other batch cannot be read any more, the batch is paused, since its caller did not expect
-        to pay for all of its requests. Raises `StaleClaim` if the batch has a plan by now.
+        to pay for all of its requests. If it is canceled or expires meanwhile, the others get no results. Raises
+        `StaleClaim` if it has a plan by now.
         """
         if batch.options.reused_batch is None:
             return frozenset()
         finished = await self._stored(claims)
         try:
             source = await self._source(batch)
-            answers = await self._index(source)
+            answers = await self._index(batch, source)
             async with aclosing(read_shards(self._blobs, claims)) as shards:
                 for claim in claims:
                     await self._apply_to_shard(claim, await anext(shards), source, answers, finished)
         except RefusedError as error:
             await self._pause(batch, error.message)
+            finished = await self._stored(claims)  # a process that took over the lease may have stored more
+        except _Stopped:
+            logger.info("%s takes over no more results: it was canceled, or has expired", batch.id)
         return frozenset(finished)
+
+    async def _check_open(self, batch: Batch) -> None:
+        """Raise `_Stopped` if a batch was canceled or has expired."""
+        found = await self._store.find_batch_by_key(batch.key)
+        if found is None or found.status != "in_progress" or self._clock.has_passed(found.expires_at):
+            raise _Stopped
 
     async def _stored(self, claims: Sequence[Claim]) -> set[int]:
         """Read which requests have results, since an earlier attempt ended before the batch had a plan."""
@@ -111,11 +125,12 @@ class ResultReuse:
         check_reusable(found, batch.dialect, batch.options)
         return found
 
-    async def _index(self, source: Batch) -> AnswerIndex:
-        """Read which requests of a batch succeeded, and where their answers are."""
+    async def _index(self, batch: Batch, source: Batch) -> AnswerIndex:
+        """Read which requests of the other batch succeeded, and where their answers are."""
         answers = AnswerIndex(source.counts.total)
         async with self._reading(source), aclosing(self._outcomes.read(source)) as groups:
             async for group in groups:
+                await self._check_open(batch)
                 await asyncio.to_thread(self._add, source, group, answers)
         return answers
 
@@ -136,6 +151,7 @@ class ResultReuse:
         results, size = list[ResultLine](), 0
         async with self._reading(source), aclosing(self._answers(source, reused)) as groups:
             async for group in groups:
+                await self._check_open(claim.batch)
                 results += group
                 size += sum([len(result.line) for result in group])
                 if size >= WINDOW:
