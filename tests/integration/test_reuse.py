@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -242,6 +244,21 @@ async def test_a_retry_of_a_batch_that_reused_results_sends_what_failed_and_merg
     assert (await progress(app, retry["id"]))["reuses"] is None
     async with app.client.get(f"{app.url}/api/batches/{child}/results?merged=true") as response:
         assert (await response.text()).count('"type":"succeeded"') == 2
+
+
+async def test_large_results_are_stored_a_few_at_a_time(provider: ChoosyProvider, tmp_path: Path) -> None:
+    provider.padding = "x" * 700_000
+    waiting = simulator(rate_limit_rate=1.0, retry_after=60.0)
+    accounts = {"a": provider.account(), "never": waiting}
+    async with running_app(tmp_path, **settings(provider, accounts=accounts)) as app:
+        parent = await ended_batch(app, provider)
+        requests = {custom_id: params(custom_id) for custom_id in IDS} | {"open": params("r", model="never/m")}
+        child = await create(app, requests, reuse=parent)
+        while (await progress(app, child))["reused"] < len(IDS):
+            pass
+        with closing(sqlite3.connect(tmp_path / "batchgate.db")) as database:
+            sizes = [size for (size,) in database.execute("SELECT length(lines) FROM chunks ORDER BY 1")]
+    assert (len(sizes), sizes[-1] < 2 * 1024 * 1024) == (3, True)
 
 
 async def test_10_000_results_are_taken_over_in_another_order_while_the_gateway_answers(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ class ChoosyProvider:
     """The class of the error by the prompt; the other prompts are answered."""
     calls: list[tuple[str, str]] = field(default_factory=list)
     """The model and the prompt of each call."""
+    padding: str = ""
+    """What the answers in Anthropic's dialect end with."""
 
     def account(self, provider: str = "anthropic") -> AccountSettings:
         """Return the settings of an account with this provider, which speaks both dialects."""
@@ -36,7 +38,7 @@ class ChoosyProvider:
             error = {"type": kind, "message": f"refused: {prompt}"}
             return web.json_response({"type": "error", "error": error}, status=KINDS[kind])
         usage = {"input_tokens": 1, "output_tokens": 1}
-        content = [{"type": "text", "text": f"Answer {len(self.calls)}"}]
+        content = [{"type": "text", "text": f"Answer {len(self.calls)}{self.padding}"}]
         answer = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": content}
         return web.json_response(answer | {"stop_reason": "end_turn", "stop_sequence": None, "usage": usage})
 

@@ -38,7 +38,7 @@ from batchgate.engine.support.prefetch import prefetch
 logger = logging.getLogger(__name__)
 
 WINDOW: Final = 2 * 1024 * 1024
-"""Bytes of the result file that are read together, and of the results that are stored together."""
+"""Bytes of the result file that are read together, and of the results that are stored together; one may be larger."""
 GAP: Final = 64 * 1024
 """Bytes between two wanted answers that are read as well, since another read would take longer."""
 WINDOWS_AHEAD: Final = 2
@@ -152,11 +152,12 @@ class ResultReuse:
         async with self._reading(source), aclosing(self._answers(source, reused)) as groups:
             async for group in groups:
                 await self._check_open(claim.batch)
-                results += group
-                size += sum([len(result.line) for result in group])
-                if size >= WINDOW:
-                    await self._append(claim, results, finished)
-                    results, size = [], 0
+                for result in group:
+                    if size + len(result.line) > WINDOW:
+                        await self._append(claim, results, finished)
+                        results, size = [], 0
+                    results.append(result)
+                    size += len(result.line)
         await self._append(claim, results, finished)
 
     def _matches(
