@@ -15,7 +15,6 @@ import pytest
 from msgspec import structs
 
 from batchgate.account_settings import PriceSettings
-from batchgate.blobs.folder import FolderBlobs
 from batchgate.settings import ApiKeySettings
 from tests.support import openai_batches, unified_batches
 from tests.support.choosy_provider import ChoosyProvider, choosy_provider
@@ -346,56 +345,6 @@ async def test_requests_that_make_files_are_not_reused(tmp_path: Path) -> None:
         status, message = await refusal(app, parent["id"], openai_batches.BATCHES, json=body | {"requests": [line]})
         assert status == 400
         assert message == "reuse: requests for /v1/audio/speech make files, which belong to the batch that made them"
-
-
-# ---------------------------------------------------------------- what happens meanwhile
-
-
-class HeldReads:
-    """Reads of the results of some batches, which wait for the test."""
-
-    def __init__(self) -> None:
-        self.batches: frozenset[str] = frozenset()
-        self.reached, self.proceed = asyncio.Event(), asyncio.Event()
-
-
-@pytest.fixture
-def held_reads(monkeypatch: pytest.MonkeyPatch) -> HeldReads:
-    held, stream = HeldReads(), FolderBlobs.stream
-
-    async def held_stream(blobs: FolderBlobs, name: str, *rest: Any, **options: Any) -> AsyncIterator[bytes]:
-        if "results" in name and any(batch in name for batch in held.batches):
-            held.reached.set()
-            await held.proceed.wait()
-        async for piece in stream(blobs, name, *rest, **options):
-            yield piece
-
-    monkeypatch.setattr(FolderBlobs, "stream", held_stream)
-    return held
-
-
-async def test_a_slow_reuse_delays_no_other_batch_and_a_cancel_ends_it_at_once(
-    app_on_both: RunningApp, provider: ChoosyProvider, held_reads: HeldReads
-) -> None:
-    app = app_on_both
-    slow, quick = await ended_batch(app, provider), await ended_batch(app, provider)
-    held_reads.batches = frozenset({slow})
-    children = [await create(app, {"r0": params("r0")}, reuse=slow) for _ in range(3)]
-    await held_reads.reached.wait()
-    planned = await create(app, {"n": params("n")}, **{"batchgate-lane": "auto"})
-    assert (await answers(app, planned)).keys() == {"n"}
-    for child in children[:2]:
-        await app.call("POST", f"{BATCHES}/{child}/cancel")
-        while (await progress(app, child))["status"] != "ended":
-            app.clock.move(1.0)
-        shown = await progress(app, child)
-        assert (shown["canceled"], shown["reused"]) == (1, 0)
-    held_reads.proceed.set()
-    waiting = await create(app, {"r0": params("r0")}, reuse=quick)
-    for child in (children[2], waiting):
-        await app.ended(child)
-        assert (await progress(app, child))["reused"] == 1
-    assert [prompt for _, prompt in provider.calls] == ["n"]
 
 
 # ---------------------------------------------------------------- what happens afterwards
