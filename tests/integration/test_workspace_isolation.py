@@ -102,6 +102,7 @@ NO_BODY_IDS: Final = {
     "requests",
     "url",
     "webhook",
+    "webhook_url",
 }
 WEBHOOK: Final = {"url": "https://example.com/hook", "events": ["batch.failed"]}
 BODIES: Final = {
