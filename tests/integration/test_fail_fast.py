@@ -39,6 +39,10 @@ class Provider:
     missing_after: int = 0
     """The number of calls that are answered whatever their model is."""
     calls: Counter[str] = field(default_factory=Counter)
+    held_after: int | None = None
+    """The number of refused calls after which others wait for `released`: a slow machine stores errors late."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    _refused: int = 0
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one call."""
@@ -46,6 +50,9 @@ class Provider:
         self.calls[model] += 1
         if model in self.models or self.calls.total() <= self.missing_after:
             return web.json_response(ANSWER)
+        self._refused += 1
+        if self.held_after is not None and self._refused > self.held_after:
+            await self.released.wait()
         error = {"type": "not_found_error", "message": MESSAGE.format(self.calls.total())}
         return web.json_response({"type": "error", "error": error}, status=404)
 
@@ -77,10 +84,11 @@ async def progress(app: RunningApp, batch_id: str) -> dict[str, Any]:
     return progress
 
 
-async def until_paused(app: RunningApp, batch_id: str) -> dict[str, Any]:
-    """Wait until a batch is paused and its calls in flight have ended."""
+async def until_paused(app: RunningApp, batch_id: str, provider: Provider) -> dict[str, Any]:
+    """Wait until a batch is paused and its calls in flight have ended, also those that the provider holds."""
     while (found := await progress(app, batch_id))["paused"] is None:
-        pass
+        assert found["status"] == "in_progress", found
+    provider.released.set()
     while (await app.call("GET", "/health"))[1]["requests_in_flight"]:
         pass
     return found
@@ -94,9 +102,10 @@ async def timeline(app: RunningApp, batch_id: str) -> list[tuple[str, str | None
 async def test_a_batch_for_a_model_that_does_not_exist_is_paused_and_goes_on_when_it_is_resumed(
     provider: Provider, database: Database, tmp_path: Path
 ) -> None:
+    provider.held_after = 3 * LIMIT
     async with running_app(tmp_path, database_url=database.url, **provider.settings()) as app:
         batch_id = (await app.create(*IDS))["id"]
-        paused = (await until_paused(app, batch_id))["paused"]
+        paused = (await until_paused(app, batch_id, provider))["paused"]
         assert (paused["code"], paused["by"]) == ("identical_errors", None)
         assert paused["reason"].startswith("the first ")
         assert " results for simulated are the same error: model: there is no model of this name" in paused["reason"]
@@ -115,11 +124,12 @@ async def test_a_model_that_is_missing_pauses_a_batch_whose_other_model_answers(
     provider: Provider, tmp_path: Path
 ) -> None:
     provider.models.add("works")
+    provider.held_after = 3 * LIMIT
     async with running_app(tmp_path, **provider.settings()) as app:
         body = create_body(*IDS, model="works")
         body["requests"] += create_body(*(f"m{name}" for name in IDS), model="missing")["requests"]
         batch_id = (await app.call("POST", BATCHES, json=body))[1]["id"]
-        assert "for missing" in (await until_paused(app, batch_id))["paused"]["reason"]
+        assert "for missing" in (await until_paused(app, batch_id, provider))["paused"]["reason"]
         assert provider.calls["missing"] < len(IDS) / 2
 
 
@@ -158,8 +168,9 @@ async def test_the_setting_turns_it_off_and_a_caller_turns_it_on(provider: Provi
     async with running_app(tmp_path, **provider.settings(fail_fast=0)) as app:
         batch_id = (await app.create(*IDS))["id"]
         assert (await app.ended(batch_id))["request_counts"]["errored"] == len(IDS)
+        provider.held_after = provider.calls.total() + LIMIT
         batch_id = (await app.create(*IDS, headers={HEADER: "2"}))["id"]
-        assert (await until_paused(app, batch_id))["paused"]["code"] == "identical_errors"
+        assert (await until_paused(app, batch_id, provider))["paused"]["code"] == "identical_errors"
 
 
 @pytest.mark.parametrize("value", ["-1", "10001", "many", "1.5"])
@@ -178,8 +189,9 @@ async def test_two_workers_together_stop_at_the_first_errors(provider: Provider,
             for _ in range(2):
                 await stack.enter_async_context(running_app(tmp_path, role="worker", clock=gateway.clock, **shared))
             names = [f"r{number}" for number in range(3000)]
+            provider.held_after = len(names) // 3
             batch_id = (await gateway.create(*names))["id"]
-            await until_paused(gateway, batch_id)
+            await until_paused(gateway, batch_id, provider)
             entries = await timeline(gateway, batch_id)
             assert [action for action, _, _ in entries] == ["paused"]
             assert provider.calls.total() < len(names) / 2
