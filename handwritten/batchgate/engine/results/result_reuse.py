@@ -102,7 +102,8 @@ class ResultReuse:
             await self._pause(batch, error.message)
             finished = await self._stored(claims)  # a process that took over the lease may have stored more
         except _Stopped:
-            logger.info("%s takes over no more results: it was canceled, or has expired", batch.id)
+            fields = {"action": "reuse_stopped", "batch": batch.id}
+            logger.info("%s takes over no more results: it was canceled, or has expired", batch.id, extra=fields)
         return frozenset(finished)
 
     async def _check_open(self, batch: Batch) -> None:
