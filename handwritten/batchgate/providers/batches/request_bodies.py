@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from tempfile import TemporaryFile
 from typing import BinaryIO, Final, cast
 
@@ -107,7 +107,7 @@ async def spooled(blocks: AsyncIterator[bytes], turn: asyncio.Lock) -> AsyncIter
     Bodies with the same ``turn`` are written one after the other: so the first of two is sent while the next is made.
     """
     with _storage_errors():
-        file = await asyncio.to_thread(_temporary_file)
+        file = await _opened()
     try:
         size = 0
         async with turn:
@@ -118,6 +118,21 @@ async def spooled(blocks: AsyncIterator[bytes], turn: asyncio.Lock) -> AsyncIter
         yield SpooledBody(file, size)
     finally:
         await shielded(asyncio.to_thread(file.close))
+
+
+async def _opened() -> BinaryIO:
+    """Open a temporary file; if the caller is cancelled meanwhile, close it again."""
+    opening = asyncio.ensure_future(asyncio.to_thread(_temporary_file))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await shielded(_close(opening))
+        raise
+
+
+async def _close(opening: asyncio.Future[BinaryIO]) -> None:
+    with suppress(OSError):
+        (await opening).close()
 
 
 def _temporary_file() -> BinaryIO:
