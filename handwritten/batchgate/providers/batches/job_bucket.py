@@ -58,10 +58,17 @@ class JobBucket:
         return True
 
     async def names_in(self, folder: str) -> Sequence[str]:
-        """Return the names of all objects in a folder and below, in order."""
+        """Return the names of all objects in a folder and below, in order.
+
+        A stream of names would be one call, but its library panics if the stream is dropped while a page is under way.
+        """
+        folders, names = [folder], list[str]()
         with self._errors():
-            pages = obstore.list(self._store, f"{folder}/")
-            return sorted([found["path"] async for page in pages for found in page])
+            while folders:
+                found = await obstore.list_with_delimiter_async(self._store, f"{folders.pop()}/")
+                names += [each["path"] for each in found["objects"]]
+                folders += found["common_prefixes"]
+        return sorted(names)
 
     async def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """Yield the content of an object in blocks; a missing one raises an `UpstreamError` with status 404."""
