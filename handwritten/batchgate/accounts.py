@@ -30,6 +30,7 @@ from batchgate.providers.responses.key_redaction import KeyRedactingHandler
 from batchgate.providers.responses.usage_meter import UsageMeter
 from batchgate.providers.simulator.handler import SimulatorHandler
 from batchgate.providers.simulator.simulator import SimulatorTransport
+from batchgate.setting_names import near_provider
 from batchgate.settings import Settings
 
 SIMULATOR = "simulator"
@@ -200,8 +201,8 @@ def _endpoint(  # noqa: PLR0917
 def _provider(name: str, given: AccountSettings) -> Provider:
     provider = PROVIDERS.get(given.provider)
     if provider is None:
-        known = ", ".join((*PROVIDERS, SIMULATOR))
-        raise ConfigurationError(f"accounts.{name}.provider", f"one of {known}, not {given.provider!r}")
+        known, near = ", ".join((*PROVIDERS, SIMULATOR)), near_provider(given.provider, (*PROVIDERS, SIMULATOR))
+        raise ConfigurationError(f"accounts.{name}.provider", f"one of {known}, not {given.provider!r}{near}")
     if given.api == "native":
         if provider.openai is not None and (given.base_url or "").rstrip("/").endswith(_OPENAI_PATH):
             raise ConfigurationError(f"accounts.{name}.api", f"openai for a base_url that ends with {_OPENAI_PATH}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -134,7 +135,8 @@ def _translated(settings: Settings) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        address = f"{settings.host}:{settings.port} cannot be used: {_reason(error)}"
+        hint = "; --port 0 picks a free port" if error.errno == errno.EADDRINUSE else ""
+        address = f"{settings.host}:{settings.port} cannot be used: {_reason(error)}{hint}"
         raise ConfigurationError("host, port", f"an address to listen on; {address}") from error
 
 

@@ -20,10 +20,11 @@ from msgspec import Meta, Struct
 from batchgate.account_settings import AccountSettings
 from batchgate.api.http_limits import HttpLimits
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, MIN_CONFIGURED_LENGTH, Scope
-from batchgate.engine.model.decoding_errors import DocumentFault, describe_validation_error
+from batchgate.engine.model.decoding_errors import UNKNOWN_FIELD, DocumentFault, describe_validation_error
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.model.fail_fast import DEFAULT_FAIL_FAST, MAX_FAIL_FAST
 from batchgate.engine.model.redacted_repr import redacted_repr
+from batchgate.setting_names import unknown_setting
 
 ENVIRONMENT_PREFIX: Final = "BATCHGATE_"
 DEFAULT_FILE: Final = "batchgate.toml"
@@ -130,7 +131,7 @@ class Settings(HttpLimits, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 _NAMES: Final = tuple(sorted(Settings.__struct_fields__, key=HttpLimits.__struct_fields__.__contains__))
 """All settings, those of the HTTP server last."""
-TABLES: Final = {"accounts": AccountSettings, "api_keys": ApiKeySettings}
+TABLES: Final[dict[str, type[Struct]]] = {"accounts": AccountSettings, "api_keys": ApiKeySettings}
 """The settings that are tables of named entries."""
 SIMPLE: Final = tuple(name for name in Settings.__struct_fields__ if name not in {*TABLES, "storage_options"})
 """The settings that can be set by environment variables."""
@@ -284,9 +285,9 @@ def _convert(content: dict[str, Any]) -> Settings:
         return msgspec.convert(content, Settings)
     except msgspec.ValidationError as error:
         problem = _problem(content, error)
-        known = f"; the settings are {', '.join(_NAMES)}" if "." not in problem.path else ""
-        hint = known if "Extra inputs" in problem.message else ""
-        raise ConfigurationError(problem.path or "settings", problem.message + hint) from error
+        is_unknown = problem.message == UNKNOWN_FIELD
+        expected = unknown_setting(problem.path, _NAMES, TABLES) if is_unknown else problem.message
+        raise ConfigurationError(problem.path or "settings", expected) from error
 
 
 def _problem(content: dict[str, Any], error: msgspec.ValidationError) -> DocumentFault:

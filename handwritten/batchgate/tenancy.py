@@ -41,7 +41,10 @@ class Tenancy:
     async def _check_host(self) -> None:
         host = self._settings.host
         if not (is_loopback(host) or self._settings.api_keys or await self._keys.has_keys()):
-            expected = f"a loopback address such as 127.0.0.1, because there are no API keys; {host} needs at least one"
+            expected = (
+                f"a loopback address such as 127.0.0.1, because there are no API keys; {host} needs at least one: "
+                "write [api_keys.NAME] with key_env, or run `batchgate keys create` on a gateway at 127.0.0.1"
+            )
             raise ConfigurationError("host", expected)
 
 

@@ -77,7 +77,7 @@ def test_serve_says_where_it_is_and_what_it_works_with(tmp_path: Path) -> None:
     config.write_text(f'{SIMULATOR}[accounts.local]\nprovider = "vllm"\nbase_url = "http://127.0.0.1:1/v1"\n')
     with running_command(tmp_path, "serve", "--config", str(config), "--port", "0", "--data-dir", "kept") as process:
         assert process.stdout is not None
-        said = "".join(process.stdout.readline() for _ in range(6))
+        said = "".join(process.stdout.readline() for _ in range(7))
         process.terminate()
         assert process.wait(30) == 0
     url = said.split()[4]
@@ -86,8 +86,9 @@ def test_serve_says_where_it_is_and_what_it_works_with(tmp_path: Path) -> None:
         f'  SDKs      anthropic.Anthropic(base_url="{url}/anthropic")',
         f'            openai.OpenAI(base_url="{url}/openai/v1")',
         "  Accounts  simulator, local (vllm)",
+        "  Default   none: name an account in each model, such as simulator/MODEL, or set default_provider",
         f"  Data      {tmp_path / 'kept'}",
-        f"  Bodies    {tmp_path / 'kept' / 'blobs'}",
+        f"  Files     {tmp_path / 'kept' / 'blobs'}",
     ]
 
 
@@ -195,7 +196,7 @@ def test_serve_without_an_account_says_what_switches_one_on(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ("prot = 8080", "Error: prot: Extra inputs are not permitted; the settings are host, port, "),
+        ("prot = 8080", "Error: prot: there is no such setting; did you mean port?"),
         ("port = 'x'", "Error: port: Input should be an integer"),
         ("= 1", "settings.toml: valid TOML: "),
         ("host = '0.0.0.0'\nport = 0", "Error: host: a loopback address such as 127.0.0.1"),
@@ -217,7 +218,8 @@ def test_a_port_that_is_taken_stops_the_start_in_one_line(tmp_path: Path, gatewa
     done = batchgate(tmp_path, "serve", "--port", str(urlsplit(gateway.url).port))
     assert done.returncode == 2
     address = f"127.0.0.1:{urlsplit(gateway.url).port} cannot be used: Address already in use"
-    assert done.stderr == f"Error: host, port: an address to listen on; {address}\n"
+    hint = "; --port 0 picks a free port"
+    assert done.stderr == f"Error: host, port: an address to listen on; {address}{hint}\n"
     assert [*tmp_path.iterdir()] == [], "nothing was made for a start that could not be"
 
 
@@ -282,6 +284,18 @@ def test_where_no_gateway_is_the_failure_says_how_to_start_one(tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize("path", ["/anthropic", "/openai/v1", "/openai/v1/"])
+def test_the_base_url_of_an_sdk_is_a_url_of_the_gateway(tmp_path: Path, gateway: GatewayProcess, path: str) -> None:
+    done = batchgate(tmp_path, "list", "--url", gateway.url + path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest_one(tmp_path: Path) -> None:
+    done = batchgate(tmp_path, "lst")
+    assert done.returncode == 2
+    assert done.stderr.endswith("Error: No such command 'lst'. Did you mean 'list'?\n")
+
+
 def test_what_is_no_gateway_is_recognized(tmp_path: Path) -> None:
     with running_command(tmp_path, "simulate", "--port", "0") as process:
         assert process.stdout is not None
@@ -297,6 +311,7 @@ def test_the_api_key_is_sent_and_never_shown(tmp_path: Path) -> None:
         wrong = batchgate(tmp_path, "list", gateway=gateway, key=f"{SECRET}-not")
         right = batchgate(tmp_path, "list", gateway=gateway, key=SECRET)
     assert (without.returncode, wrong.returncode, right.returncode) == (1, 1, 0)
+    assert "Commands send the key of --api-key or BATCHGATE_API_KEY." in without.stderr
     shown = without.stderr + wrong.stderr + batchgate(tmp_path, "list", "--help", key=SECRET).stdout
     assert SECRET not in shown
 

@@ -103,3 +103,17 @@ def test_an_account_that_can_make_calls_is_built(account: dict[str, str], url: s
     if "api_key_file" in account:
         account |= {"api_key_file": str(tmp_path / "key")}
     assert build(**account) == url
+
+
+@pytest.mark.parametrize(
+    ("provider", "nearest"),
+    [
+        ("opnai", "openai?"),
+        ("Anthropic", "anthropic?"),
+        ("llama.cpp", "vllm (any server with OpenAI's API, at its base_url)?"),
+    ],
+)
+def test_an_unknown_provider_is_answered_with_the_nearest_one(provider: str, nearest: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        build(provider=provider, api_key="k")
+    assert str(refused.value).endswith(f"not {provider!r}; did you mean {nearest}")

@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from batchgate import __version__
 from batchgate.account_settings import AccountSettings
+from batchgate.accounts import default_account
 from batchgate.blobs import blob_location
 from batchgate.settings import Settings
 
@@ -75,8 +76,9 @@ def _print(settings: Settings, banner: Banner) -> None:
         ("SDKs", _constructor("anthropic.Anthropic", banner.anthropic_base_url)),
         ("", _constructor("openai.OpenAI", banner.openai_base_url)),
         ("Accounts", accounts or NO_ACCOUNT),
+        ("Default", _default(settings)),
         ("Data", banner.data),
-        ("Bodies", banner.bodies),
+        ("Files", banner.bodies),
         ("Database", banner.database),
     )
     click.echo("\n".join([banner.message, *(f"  {name:<8}  {fact}" for name, fact in facts if fact is not UNSET)]))
@@ -84,6 +86,14 @@ def _print(settings: Settings, banner: Banner) -> None:
 
 def _constructor(name: str, base_url: str | UnsetType) -> str | UnsetType:
     return UNSET if base_url is UNSET else f'{name}(base_url="{base_url}")'
+
+
+def _default(settings: Settings) -> str | UnsetType:
+    """Say that requests have to name an account, if none of several is the default."""
+    if len(settings.accounts) < 2 or default_account(settings) in settings.accounts:
+        return UNSET
+    example = next(iter(settings.accounts))
+    return f"none: name an account in each model, such as {example}/MODEL, or set default_provider"
 
 
 def _account(name: str, account: AccountSettings) -> str:

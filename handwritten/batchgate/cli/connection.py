@@ -20,6 +20,8 @@ R = TypeVar("R")
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 URL_VARIABLE: Final = "BATCHGATE_URL"
 API_KEY_VARIABLE: Final = "BATCHGATE_API_KEY"
+SDK_PATHS: Final = ("/anthropic", "/openai/v1", "/openai")
+"""The paths that the base URLs of SDKs have beside the gateway's URL."""
 
 
 class Connection(Struct, frozen=True):
@@ -88,4 +90,10 @@ def _checked_url(_context: click.Context, _parameter: click.Parameter, value: st
         usable = False
     if not usable or parts.query or parts.fragment:
         raise click.BadParameter(f"it must be the URL of a gateway, such as {DEFAULT_URL}")
-    return value.rstrip("/")
+    return _without_api(value.rstrip("/"))
+
+
+def _without_api(url: str) -> str:
+    """Return the URL of the gateway for a base URL of an SDK, which ends with the path of an API."""
+    ending = next((path for path in SDK_PATHS if url.endswith(path)), "")
+    return url.removesuffix(ending)

@@ -231,4 +231,5 @@ def _refusal(url: str, status: int, body: bytes) -> GatewayRefused:
         return GatewayRefused(
             f"{url} answered with HTTP status {status} and a body that is not Batchgate's.", status=status
         )
-    return GatewayRefused(envelope.error.message, status=status, request_id=envelope.request_id)
+    hint = " Commands send the key of --api-key or BATCHGATE_API_KEY." if status == 401 else ""
+    return GatewayRefused(envelope.error.message + hint, status=status, request_id=envelope.request_id)

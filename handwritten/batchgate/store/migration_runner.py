@@ -42,6 +42,7 @@ class _ExistingConnectionBackend(DatabaseBackend):
 
     def apply(self, folder: Path, already_present: tuple[str, ...]) -> None:
         """Apply the pending migrations, all or none; those in ``already_present`` are only recorded."""
+        applied: list[str] = []
         with self.transaction():
             internalmigrations.upgrade(self)
             self._internal_schema_updated = True
@@ -49,8 +50,11 @@ class _ExistingConnectionBackend(DatabaseBackend):
                 if migration.id not in already_present:
                     migration.process_steps(self, "apply")
                 self.mark_one(migration, log=False)
-                logger.info("applied migration %s", migration.id, extra={"action": "schema_migrated"})
+                applied.append(migration.id)
             self.record_schema_version()
+        if applied:
+            message = "applied %d migrations to the database, the last one is %s"
+            logger.info(message, len(applied), applied[-1], extra={"action": "schema_migrated"})
 
     def record_schema_version(self) -> None:
         """Record the schema version outside of yoyo's table, if the database needs it."""
