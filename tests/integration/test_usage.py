@@ -172,7 +172,7 @@ async def command(app: RunningApp, *options: str) -> tuple[int, str]:
 async def test_the_command_prints_a_table_with_a_total_or_json(app: RunningApp) -> None:
     _, used = await run(app, "ci", {"a": "cheap/m", "b": "dear/m", "bad": "dear/m"})
     today = datetime.fromtimestamp(app.clock.now() / 1e6, UTC).date().isoformat()
-    status, printed = await command(app, "--by", "account", "--by", "key", "--since", "7d", "--until", today)
+    status, printed = await command(app, "--by", "account,key", "--since", "7d", "--until", today)
     assert status == 0, printed
     table = [line.split() for line in printed.splitlines()]
     assert table[0] == ["ACCOUNT", "KEY", "SUCCEEDED", "ERRORED", "INPUT", "TOKENS", "OUTPUT", "TOKENS", "COST"]

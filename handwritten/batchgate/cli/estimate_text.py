@@ -34,7 +34,7 @@ def estimate_lines(estimate: BatchEstimate) -> Iterator[str]:
     yield f"Input       about {estimate.input_tokens:,} tokens"
     yield f"Output      {_output(estimate)}"
     yield from _parts("Lane", estimate.lanes)
-    yield from _parts("Not native", estimate.not_native)
+    yield from _parts("Not native", [part for part in estimate.not_native if part not in estimate.lanes])
     yield f"Direct      {_cost(estimate.direct)}, {_time(estimate.direct_seconds, 'about')}"
     if estimate.native is not None:
         yield f"Native      {_cost(estimate.native)}, {_time(estimate.native_seconds, 'within')}"

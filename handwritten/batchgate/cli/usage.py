@@ -21,14 +21,23 @@ ABSENT: Final = "-"
 """Stands for a model, an account or a key that there is not."""
 
 
+def _dimensions(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """Return the names of a list, each once."""
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
+    for name in names:
+        if name not in USAGE_DIMENSIONS:
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(USAGE_DIMENSIONS)}")
+    return names
+
+
 @click.command("usage")
 @click.option(
     "--by",
-    type=click.Choice(USAGE_DIMENSIONS),
-    multiple=True,
-    default=("day",),
+    metavar="NAMES",
+    default="day",
     show_default=True,
-    help="What to group by; repeat the option for several.",
+    callback=_dimensions,
+    help=f"What to group by, separated by commas: {', '.join(USAGE_DIMENSIONS)}.",
 )
 @click.option("--since", metavar="DAY", help="First day (UTC): 2026-11-24, or 7d for so many days to the last (30d).")
 @click.option("--until", metavar="DAY", help="Last day (today).")
@@ -55,7 +64,7 @@ def usage_command(
     if as_json:
         print_json(report)
         return
-    for line in usage_table(report, list(dict.fromkeys(by))):
+    for line in usage_table(report, by):
         say(line)
 
 
