@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Final
 
 from batchgate_codegen.spec import Document, bundle, without_unused_components
 from batchgate_codegen.tools import run_tool
@@ -21,7 +23,9 @@ CONFIGURATION = {
     "post_hooks": [],
 }
 CONSTANT_BOUNDARY = '    headers["Content-Type"] = "multipart/form-data; boundary=+++"\n'
-"""A header that the generator writes. A file with this boundary would be truncated; httpx makes a random boundary."""
+"""A header that the generator writes. A file with this boundary would be truncated; httpx2 makes a random boundary."""
+HTTPX: Final = re.compile(r"\bhttpx\b")
+"""The HTTP package that the generator writes for; httpx2, which the official SDKs use, has the same names."""
 
 
 def write_client(documents: tuple[Document, ...], target: Path, scratch: Path) -> None:
@@ -42,6 +46,4 @@ def write_client(documents: tuple[Document, ...], target: Path, scratch: Path) -
         cwd=scratch,
     )
     for path in target.rglob("*.py"):
-        text = path.read_text()
-        if CONSTANT_BOUNDARY in text:
-            path.write_text(text.replace(CONSTANT_BOUNDARY, ""))
+        path.write_text(HTTPX.sub("httpx2", path.read_text().replace(CONSTANT_BOUNDARY, "")))

@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 
 from batchgate_client import AuthenticatedClient, Client
 from batchgate_client.models import BatchProgress, UnifiedBatch, UnifiedFile
@@ -139,7 +139,7 @@ async def stream_events(
 
 
 @asynccontextmanager
-async def answer(client: AuthenticatedClient | Client, call: Call) -> AsyncIterator[httpx.Response]:
+async def answer(client: AuthenticatedClient | Client, call: Call) -> AsyncIterator[httpx2.Response]:
     """Make a call and yield its response after the head; raises `GatewayRefused` for an error."""
     http = client.get_async_httpx_client()
     with calls.failures(ConnectionFailed, call):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias, TypeVar
 
-import httpx
+import httpx2
 
 # Only the generated operations know paths and parameters.
 from batchgate_client.api.batch_progress.get_batch_progress import _get_kwargs as progress_call
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Call: TypeAlias = dict[str, Any]
-"""The arguments of `httpx.Client.build_request`."""
+"""The arguments of `httpx2.Client.build_request`."""
 Provider: TypeAlias = str
 """The name of an account of the gateway, or of a provider."""
 T = TypeVar("T")
@@ -56,15 +56,15 @@ def results_call(batch_id: str, *, provider: Provider | None, partial: bool, mer
 
 @contextmanager
 def failures(kind: type[ConnectionFailed], call: Call) -> Iterator[None]:
-    """Translate errors of httpx into errors of this package."""
+    """Translate errors of httpx2 into errors of this package."""
     try:
         yield
-    except (httpx.TransportError, httpx.DecodingError) as error:
+    except (httpx2.TransportError, httpx2.DecodingError) as error:
         what = "no answer came" if kind is ConnectionFailed else "the answer broke off"
         raise kind(f"{call['method'].upper()} {call['url']}: {what}: {error or type(error).__name__}") from error
 
 
-def refused(response: httpx.Response) -> GatewayRefused:
+def refused(response: httpx2.Response) -> GatewayRefused:
     """Return the error for an unsuccessful answer of any surface; its body must have been read."""
     envelope, error = _object(response), {}
     if isinstance(envelope.get("error"), dict):
@@ -85,7 +85,7 @@ def refused(response: httpx.Response) -> GatewayRefused:
     )
 
 
-def as_model(response: httpx.Response, from_dict: Callable[[Mapping[str, Any]], T]) -> T:
+def as_model(response: httpx2.Response, from_dict: Callable[[Mapping[str, Any]], T]) -> T:
     """Decode a model of the generated client; raises `UnusableAnswer` if the answer does not fit."""
     with unusable(str(response.request.url)):
         return from_dict(response.json())
@@ -101,7 +101,7 @@ def unusable(what: str) -> Iterator[None]:
         raise UnusableAnswer(f"{what}: not a Batchgate of this version: {reason}") from error
 
 
-def _object(response: httpx.Response) -> dict[str, Any]:
+def _object(response: httpx2.Response) -> dict[str, Any]:
     try:
         found = response.json()
     except ValueError:

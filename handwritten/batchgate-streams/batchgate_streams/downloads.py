@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import httpx
+import httpx2
 
 from batchgate_streams.calls import Call
 from batchgate_streams.errors import ConnectionFailed, UnusableAnswer
@@ -59,12 +59,12 @@ class Download:
             headers |= {"Range": f"bytes={self._size}-", "If-Match": self._etag}
         return self._call | {"headers": headers}
 
-    def begin(self, response: httpx.Response) -> None:
+    def begin(self, response: httpx2.Response) -> None:
         """Read the head of an answer: it continues at the end of the file, or starts again."""
         continues = response.headers.get("Content-Range", "").startswith(f"bytes {self._size}-")
-        if response.status_code == httpx.codes.PARTIAL_CONTENT and not continues:
+        if response.status_code == httpx2.codes.PARTIAL_CONTENT and not continues:
             raise UnusableAnswer(f"{response.request.url}: the answer has another range than requested")
-        if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        if response.status_code != httpx2.codes.PARTIAL_CONTENT:
             self._size = 0
             self._file.seek(0)
             self._file.truncate()

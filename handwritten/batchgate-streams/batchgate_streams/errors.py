@@ -10,7 +10,7 @@ The tree::
     ├── SourceChanged         a file changed while it was uploaded; nothing of it is stored
     └── WaitTimedOut          the batch had not ended in time; it continues
 
-Errors of httpx are translated in `calls.failures`, always ``from exc``. Errors of the caller's own source or callback
+Errors of httpx2 are translated in `calls.failures`, always ``from exc``. Errors of the caller's own source or callback
 pass through unchanged.
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-import httpx
+import httpx2
 
 from batchgate_client.models import BatchEventAction, BatchSummary
 from batchgate_client.types import UNSET
@@ -73,10 +73,10 @@ class EventStream:
         headers = call["headers"] | {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         return call | {"headers": headers, "timeout": LONGEST_SILENCE}
 
-    def begin(self, response: httpx.Response) -> None:
+    def begin(self, response: httpx2.Response) -> None:
         """Read the head of an answer."""
         self._parser = EventParser(self._parser.last_event_id)
-        if response.status_code == httpx.codes.NO_CONTENT:
+        if response.status_code == httpx2.codes.NO_CONTENT:
             self.has_ended = True
         elif response.headers.get("Content-Type", "").partition(";")[0].strip() != "text/event-stream":
             raise UnusableAnswer(f"{response.request.url}: the answer is not a stream of events")

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 
 from batchgate_client import AuthenticatedClient, Client
 from batchgate_client.models import BatchProgress, UnifiedBatch, UnifiedFile
@@ -151,7 +151,7 @@ def stream_events(
 
 
 @contextmanager
-def answer(client: AuthenticatedClient | Client, call: Call) -> Iterator[httpx.Response]:
+def answer(client: AuthenticatedClient | Client, call: Call) -> Iterator[httpx2.Response]:
     """Make a call and yield its response after the head; raises `GatewayRefused` for an error."""
     http = client.get_httpx_client()
     with calls.failures(ConnectionFailed, call):

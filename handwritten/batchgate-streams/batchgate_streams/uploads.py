@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias, cast
 
-import httpx
+import httpx2
 
 from batchgate_client.api.unified_files.upload_unified_file import _get_kwargs as upload_call
 from batchgate_client.models import UploadUnifiedFile, UploadUnifiedFilePurpose
@@ -107,12 +107,12 @@ def _name_of(source: Source | AsyncIterable[bytes]) -> str:
 
 
 def _frame(fields: RequestFiles) -> tuple[bytes, bytes, str]:
-    """Let httpx write the form without content and with a random boundary, and split it where the content goes.
+    """Let httpx2 write the form without content and with a random boundary, and split it where the content goes.
 
     The file is the last field, so that the gateway knows its purpose first.
     """
     in_order = sorted(fields, key=lambda field: field[0] == "file")
-    request = httpx.Request("POST", "http://form", files=in_order)
+    request = httpx2.Request("POST", "http://form", files=in_order)
     content_type = request.headers["Content-Type"]
     after = f"\r\n--{content_type.partition('boundary=')[2]}--\r\n".encode()
     body = request.read()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from batchgate_client.models import BatchProgress
@@ -17,8 +17,8 @@ UNIFIED = {
 }
 
 
-def answer(status: int, **content: Any) -> httpx.Response:
-    return httpx.Response(status, request=httpx.Request("GET", "http://gateway.test/"), **content)
+def answer(status: int, **content: Any) -> httpx2.Response:
+    return httpx2.Response(status, request=httpx2.Request("GET", "http://gateway.test/"), **content)
 
 
 def test_a_refusal_has_all_that_the_gateway_says() -> None:

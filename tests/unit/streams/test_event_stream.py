@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import httpx
+import httpx2
 import pytest
 
 from batchgate_client.models import BatchEventAction
@@ -16,8 +16,10 @@ GONE = CutShort("gone")
 ACTION = {"id": "b", "at": "2026-10-21T07:28:00Z", "action": "paused", "by": None, "detail": "why"}
 
 
-def answer(status: int = 200, kind: str = "text/event-stream; charset=utf-8") -> httpx.Response:
-    return httpx.Response(status, headers={"content-type": kind}, request=httpx.Request("GET", "http://gateway.test/"))
+def answer(status: int = 200, kind: str = "text/event-stream; charset=utf-8") -> httpx2.Response:
+    return httpx2.Response(
+        status, headers={"content-type": kind}, request=httpx2.Request("GET", "http://gateway.test/")
+    )
 
 
 def test_the_next_connection_goes_on_after_the_last_id_and_when_the_gateway_says() -> None:
