@@ -8,7 +8,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "types", "tests", "fuzz", "sdk", "sdk-languages", "wheels"]
+nox.options.sessions = ["lint", "types", "tests", "fuzz", "sdk", "adapters", "sdk-languages", "wheels"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.default_venv_backend = "uv|virtualenv"  # uv installs faster; without uv, virtualenv and pip do the same
 
@@ -94,6 +94,13 @@ def sdk(session: nox.Session, release: str) -> None:
     session.install("-e", ".", *group("pytest"), release)
     suite = Path("tests/acceptance").glob(f"test_{release.partition('==')[0]}_*.py")
     session.run("pytest", *map(str, sorted(suite)), *session.posargs)
+
+
+@nox.session
+def adapters(session: nox.Session) -> None:
+    """Run LangChain, pydantic-ai, instructor and DSPy with BatchTransport, in their newest releases."""
+    session.install("-e", ".", "-e", CLIENT, "-e", STREAMS, *group("adapters"))
+    session.run("pytest", *ON_ALL_CORES, "tests/adapters", *session.posargs)
 
 
 @nox.session(name="sdk-languages")
