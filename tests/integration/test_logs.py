@@ -85,7 +85,7 @@ async def test_an_http_request_is_logged_in_one_line_with_its_spec_path_and_id(
     assert line.pop("time").endswith("+00:00")
     assert line.pop("message").startswith("GET /anthropic/v1/messages/batches/{message_batch_id} 200 in ")
     assert line == {
-        "level": "info",
+        "level": "debug",
         "logger": "batchgate.api.access_log",
         "action": "http_request",
         "request_id": request_id,
@@ -95,6 +95,29 @@ async def test_an_http_request_is_logged_in_one_line_with_its_spec_path_and_id(
         "status": 200,
         "workspace": "team",
         "batch": batch["id"],
+    }
+
+
+async def test_polls_are_logged_at_debug_and_changes_downloads_and_refusals_at_info(
+    app: RunningApp, lines: LogLines
+) -> None:
+    batch = await app.ended((await app.create("a"))["id"])
+    place = f"{BATCHES}/{batch['id']}"
+    for path in (BATCHES, f"/api/batches/{batch['id']}/progress", "/health", "/metrics", f"{place}/results", "/gone"):
+        async with app.client.get(app.url + path) as response:
+            await response.read()
+    async with app.client.head(f"{app.url}{place}") as response:
+        await response.read()
+    await app.call("DELETE", place)
+    await lines.wait_for(1, action="http_request", operation="deleteMessageBatch")
+    logged = {line["operation"]: (line["level"], line["status"]) for line in lines.matching(action="http_request")}
+    polls = ("retrieveMessageBatch", "listMessageBatches", "getBatchProgress", "getHealth", "getMetrics")
+    assert [logged.pop(operation) for operation in polls] == [("debug", 200)] * 5
+    assert logged == {
+        "createMessageBatch": ("info", 200),
+        "retrieveMessageBatchResults": ("info", 200),
+        "unmatched": ("info", 404),
+        "deleteMessageBatch": ("info", 200),
     }
 
 

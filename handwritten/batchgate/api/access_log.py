@@ -1,5 +1,6 @@
 """Writes a log line and updates the metrics for each answered HTTP request.
 
+Clients poll, so a read that succeeds is logged at debug, except downloads and streams of events; all else at info.
 The line has the path of the spec, never the URL that was sent: a query, a header or a body may hold a key or a
 prompt.
 """
@@ -12,11 +13,12 @@ from collections.abc import AsyncIterator
 from time import time as now
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.abc import AbstractAccessLogger
 from msgspec import Struct
 
 from batchgate.api.context import REQUEST_ID, WORKSPACE, HttpMeter
+from batchgate.api.json_answer import JsonAnswer
 from batchgate.engine.ports.telemetry import LOG_ENTRIES, LogEntry
 
 logger: Final = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ NAMED: Final = {
 }
 """The log field for each path parameter."""
 
+READS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 DELAY: Final = 0.05
 """Seconds after which an answered request is logged, together with the others of that time."""
 
@@ -51,6 +54,7 @@ UNMATCHED: Final = LoggedCall("unmatched", "unmatched")
 class AnsweredRequest(Struct, frozen=True, gc=False):
     """What its log line says of a request."""
 
+    level: int
     at: float
     """When it was answered, in seconds since the epoch."""
     request_id: str
@@ -62,7 +66,7 @@ class AnsweredRequest(Struct, frozen=True, gc=False):
 
 
 class AccessRecords:
-    """Logs answered requests, those of `DELAY` seconds in one record, which takes less than half of the time."""
+    """Logs answered requests, those of `DELAY` seconds in one record a level: in less than half of the time."""
 
     def __init__(self) -> None:
         self._waiting: list[AnsweredRequest] = []
@@ -84,9 +88,11 @@ class AccessRecords:
 
     def _write_all(self) -> None:
         waiting, self._waiting = self._waiting, []
-        if waiting:
-            fields = {"action": "http_request", LOG_ENTRIES: [_entry(answered) for answered in waiting]}
-            logger.info("%d HTTP requests answered", len(waiting), extra=fields)
+        for level in (logging.DEBUG, logging.INFO):
+            entries = [_entry(answered) for answered in waiting if answered.level == level]
+            if entries:
+                fields = {"action": "http_request", LOG_ENTRIES: entries}
+                logger.log(level, "%d HTTP requests answered", len(entries), extra=fields)
 
 
 class AccessLog(AbstractAccessLogger):
@@ -104,9 +110,10 @@ class AccessLog(AbstractAccessLogger):
             return
         call, status = request.get(LOGGED_CALL, UNMATCHED), response.status
         self._meter(call.operation, status, time)
-        if logger.isEnabledFor(logging.INFO):
+        level = _level(request, response)
+        if logger.isEnabledFor(level):
             workspace = request.get(WORKSPACE)
-            self._records.add(AnsweredRequest(now(), request_id, call, request.method, status, time, workspace))
+            self._records.add(AnsweredRequest(level, now(), request_id, call, request.method, status, time, workspace))
 
 
 ACCESS_RECORDS: Final = web.AppKey("access_records", AccessRecords)
@@ -119,6 +126,12 @@ def logged_id(request: web.Request) -> tuple[str, str] | None:
     for parameter, value in request.match_info.items():
         return (NAMED[parameter], value) if parameter in NAMED else None
     return None
+
+
+def _level(request: web.BaseRequest, response: web.StreamResponse) -> int:
+    """Return debug for a read that succeeded and was answered as a whole; a download or a stream is sent in parts."""
+    is_read = request.method in READS and response.status < 400
+    return logging.DEBUG if is_read and isinstance(response, (web.Response, JsonAnswer)) else logging.INFO
 
 
 def _entry(answered: AnsweredRequest) -> LogEntry:
