@@ -18,6 +18,7 @@ from batchgate.providers.simulator.server import build_simulator_app
 from batchgate.providers.simulator.simulator import SimulatorSettings
 from tests.support import openai_batches
 from tests.support.running_app import BATCHES, RunningApp, running_app
+from tests.support.scrape import scrape
 
 DAY = 24 * 3600
 WRONG, RIGHT = "sk-ant-wrong-0123456789", "sk-ant-right-0123456789"
@@ -74,6 +75,7 @@ async def test_a_rejected_key_is_reported_by_its_account_in_health_and_progress_
     assert health["status"] == "degraded"
     assert problem == {"code": "key_rejected", "component": "account/mine", "message": reason}
     assert WRONG not in str(health)
+    assert (await scrape(app)).value("batchgate_account_pauses", account="mine", code="key_rejected") == 1
 
 
 async def test_a_replaced_key_resumes_the_account_without_a_restart_or_a_failed_request(
@@ -88,6 +90,7 @@ async def test_a_replaced_key_resumes_the_account_without_a_restart_or_a_failed_
     assert (health["status"], health["problems"]) == ("ok", [])
     _, progress = await app.call("GET", f"/api/batches/{batch_id}/progress")
     assert progress["paused"] is None
+    assert not (await scrape(app)).labels("batchgate_account_pauses", "account")
     records = (record.__dict__ for record in [*caplog.get_records("setup"), *caplog.get_records("call")])
     pauses = [record for record in records if record.get("action") in {"account_paused", "account_resumed"}]
     assert [(record["action"], record["account"]) for record in pauses] == [

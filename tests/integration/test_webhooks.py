@@ -22,6 +22,7 @@ from batchgate.engine.webhooks import deliverer
 from batchgate.providers.transport import webhook_sender
 from tests.support.databases import DATABASES, new_database
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app
+from tests.support.scrape import scrape, scrape_until
 from tests.support.unified_batches import chat_rows, create
 from tests.support.webhook_gateway import LIFE, add, gateway
 from tests.support.webhook_receiver import ReceivedEvent, WebhookReceiver, webhook_receiver
@@ -74,6 +75,8 @@ async def test_a_receiver_gets_the_signed_events_of_a_batch_in_order(
     counts = events[-1].content["data"]["request_counts"]
     assert counts == {"total": 2, "succeeded": 2, "errored": 0, "canceled": 0, "expired": 0, "processing": 0}
     assert (events[-1].content["data"]["status"], events[-1].content["data"]["cost_usd"]) == ("ended", 0)
+    found = await scrape_until(app, "batchgate_webhook_attempts_total", outcome="delivered")
+    assert found.value("batchgate_webhook_attempts_total", outcome="failed") == 0
 
 
 async def test_the_sdk_of_openai_reads_the_end_of_a_batch_in_its_format(
@@ -159,6 +162,10 @@ async def test_an_event_that_is_refused_for_a_day_fails_and_the_next_one_is_trie
             await pass_time(app)
         refused = [event.type for event in receiver.events]
         assert refused.count("batch.created") >= deliverer.MIN_ATTEMPTS
+        found = await scrape(app)
+        assert found.value("batchgate_webhook_attempts_total", outcome="failed") == 1
+        assert found.value("batchgate_webhook_attempts_total", outcome="retried") >= deliverer.MIN_ATTEMPTS - 1
+        assert found.value("batchgate_webhook_attempts_total", outcome="delivered") == 0
 
 
 PRIVATE = [

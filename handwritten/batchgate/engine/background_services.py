@@ -189,6 +189,7 @@ def _webhooks(needs: EngineDependencies, report: HealthReporter) -> WebhookDeliv
         cluster=needs.cluster,
         rng=random.Random(needs.seed),
         report=report,
+        telemetry=needs.telemetry,
     )
 
 

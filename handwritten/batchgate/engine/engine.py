@@ -152,11 +152,13 @@ class Engine:
         backlog = await self._backlog()
         since = backlog.waiting_since if backlog else None
         waiting = 0 if since is None else max(0, self._clock.now() - since)
+        pauses = self.router.pauses
         return EngineState(
             limiters=self.router.limiters,
+            pauses=pauses,
             backlog=backlog,
             waiting_seconds=waiting / MICROSECONDS,
-            problems=len(self._problems) + len(self.router.pauses),
+            problems=len(self._problems) + len(pauses),
             damaged_blobs=len(self._damaged),
             workers=self.cluster.workers,
         )

@@ -11,6 +11,7 @@ from batchgate.engine.model.price import Spend
 from batchgate.engine.model.provider_call import RequestRow
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
+from batchgate.engine.model.webhook import DeliveryState, Webhook
 from batchgate.engine.ports.telemetry import EndedCall, NativeCall, Telemetry
 
 
@@ -89,3 +90,8 @@ class CompositeTelemetry:
         """Forward the event."""
         for listener in self._listeners:
             listener.batch_finalized(batch, counts, seconds=seconds)
+
+    def webhook_attempted(self, webhook: Webhook, state: DeliveryState) -> None:
+        """Forward the event."""
+        for listener in self._listeners:
+            listener.webhook_attempted(webhook, state)

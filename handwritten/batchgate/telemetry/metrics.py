@@ -17,6 +17,7 @@ from batchgate.engine.model.price import Spend
 from batchgate.engine.model.provider_call import RequestRow
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
+from batchgate.engine.model.webhook import DeliveryState, Webhook
 from batchgate.engine.ports.telemetry import EndedCall, EngineState, NativeCall, NoTelemetry
 from batchgate.telemetry.call_metrics import CallMetrics
 from batchgate.telemetry.http_metrics import HttpMetrics
@@ -62,6 +63,9 @@ class Metrics(NoTelemetry):
         )
         self._intake_bytes = self._counter(
             "batchgate_intake_bytes", "Bytes of input of created batches.", WORKSPACE_LABEL
+        )
+        self._webhook_attempts = self._counter(
+            "batchgate_webhook_attempts", "Attempts to deliver events to webhooks.", WORKSPACE_LABEL, "outcome"
         )
         self._result_write = self._histogram(
             "batchgate_result_write_seconds", "Time to store some results durably.", RESULT_WRITE_BUCKETS
@@ -136,6 +140,11 @@ class Metrics(NoTelemetry):
     def native_paid_twice(self, batch: Batch, job: NativeJob, requests: int, spend: Spend) -> None:  # noqa: ARG002
         """Count late answers, and their cost."""
         self._native.paid_twice(batch, requests, spend)
+
+    def webhook_attempted(self, webhook: Webhook, state: DeliveryState) -> None:
+        """Count an attempt."""
+        outcome = "retried" if state == "pending" else state
+        self._webhook_attempts.labels(self._workspaces(webhook.workspace), outcome).inc()
 
     def http_answered(self, operation: str, status: int, seconds: float) -> None:
         """Count and measure an HTTP request."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Final
 
@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from batchgate.engine.model.batch import Backlog, BatchStatus
+from batchgate.engine.model.health_report import AccountPause
 from batchgate.engine.model.native_job import ACTIVE_STATES
 from batchgate.engine.ports.telemetry import EngineState
 from batchgate.telemetry.workspace_labels import WORKSPACE_LABEL
@@ -49,6 +50,7 @@ class StateGauges(Collector):
         """Yield the current metrics; they have no values before a state is set."""
         state = self._state
         yield from _limiter_metrics(self._limiters)
+        yield _pause_metric(state.pauses if state else ())
         yield from _backlog_metrics(state, self._batches)
         problems = GaugeMetricFamily(
             "batchgate_unhealthy_components", "Components of the gateway that are unhealthy; see /health."
@@ -74,6 +76,18 @@ def _limiter_metrics(limiters: Mapping[tuple[str, str], tuple[float, int]]) -> I
         limit.add_metric(key, maximum)
         in_flight.add_metric(key, current)
     yield from (limit, in_flight)
+
+
+def _pause_metric(pauses: Sequence[AccountPause]) -> Metric:
+    """Count the pauses of each account, its own and those of its models, by their code."""
+    metric = GaugeMetricFamily(
+        "batchgate_account_pauses",
+        "Pauses of accounts and of their models that requests wait for.",
+        labels=["account", "code"],
+    )
+    for key, number in Counter((pause.account, pause.code) for pause in pauses).items():
+        metric.add_metric(key, number)
+    return metric
 
 
 def _backlog_metrics(state: EngineState | None, counts: Mapping[str, Counter[BatchStatus]]) -> Iterator[Metric]:

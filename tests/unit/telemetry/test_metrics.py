@@ -1,6 +1,9 @@
 """Metrics are exact at the bounds of buckets, and the number of time series is bounded."""
 
+from msgspec import structs
+
 from batchgate.engine.model.batch import Backlog
+from batchgate.engine.model.health_report import AccountPause
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.ports.telemetry import EngineState, LimiterState
 from batchgate.telemetry import Metrics
@@ -55,6 +58,16 @@ async def test_limiters_of_models_without_a_label_are_summed() -> None:
     assert found.value("batchgate_concurrency_limit", account="acc", model="m0") == 2
     assert found.value("batchgate_concurrency_limit", account="acc", model="other") == 6
     assert found.value("batchgate_upstream_calls_in_flight", account="acc", model="other") == 3
+
+
+async def test_pauses_are_counted_by_the_account_and_the_reason() -> None:
+    components = ("account/a", "account/a/some/model", "account/b/m")
+    pauses = tuple(
+        AccountPause(code="rate_limited", component=component, since=1, reason="slow") for component in components
+    )
+    found = await scrape(Metrics("1", "both"), structs.replace(EMPTY_STATE, pauses=pauses))
+    assert found.value("batchgate_account_pauses", account="a", code="rate_limited") == 2
+    assert found.value("batchgate_account_pauses", account="b", code="rate_limited") == 1
 
 
 async def test_special_characters_in_a_label_are_escaped() -> None:

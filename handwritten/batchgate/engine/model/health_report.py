@@ -67,6 +67,11 @@ class AccountPause(Struct, frozen=True, kw_only=True):
     reason: str
 
     @property
+    def account(self) -> str:
+        """The name of the account."""
+        return self.component.split("/", 2)[1]
+
+    @property
     def problem(self) -> HealthProblem:
         """The pause as a problem of the process."""
         return HealthProblem(code=self.code, component=self.component, since=self.since, message=self.reason)

@@ -15,11 +15,13 @@ from msgspec import Struct
 from batchgate.engine.model.answer_facts import AnswerFacts
 from batchgate.engine.model.batch import Backlog, Batch
 from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.health_report import AccountPause
 from batchgate.engine.model.native_job import NativeJob
 from batchgate.engine.model.price import Spend
 from batchgate.engine.model.provider_call import RequestRow
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.usage import Counts
+from batchgate.engine.model.webhook import DeliveryState, Webhook
 
 HTTP_REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("http_request_id", default=None)
 """The id of the HTTP request that the present task serves; log records of the task include it."""
@@ -122,6 +124,10 @@ class Telemetry(Protocol):
         """Record that a batch has ended; its finalization took ``seconds``."""
         ...
 
+    def webhook_attempted(self, webhook: Webhook, state: DeliveryState) -> None:
+        """Record an attempt to deliver an event, and what became of the delivery: ``pending`` is tried again."""
+        ...
+
 
 class NoTelemetry:
     """`Telemetry` that records nothing; a base class for implementations that record only some events."""
@@ -168,6 +174,9 @@ class NoTelemetry:
     def batch_finalized(self, batch: Batch, counts: Counts, *, seconds: float) -> None:
         """Do nothing."""
 
+    def webhook_attempted(self, webhook: Webhook, state: DeliveryState) -> None:
+        """Do nothing."""
+
 
 class LimiterState(Struct, frozen=True, kw_only=True):
     """The state of the limiter of one model of one account."""
@@ -182,6 +191,8 @@ class EngineState(Struct, frozen=True, kw_only=True):
     """The present state of the engine."""
 
     limiters: tuple[LimiterState, ...]
+    pauses: tuple[AccountPause, ...] = ()
+    """The pauses of accounts and models that requests of this process wait for."""
     backlog: Backlog | None
     """None if the store does not answer."""
     waiting_seconds: float

@@ -16,6 +16,7 @@ from batchgate.engine.model.clock import DAY, MICROSECONDS, Clock
 from batchgate.engine.model.errors import ConfigurationError, NoUpstreamAnswer, StoreError
 from batchgate.engine.model.webhook import MAX_ERROR, Delivery, DeliveryAttempt, Webhook
 from batchgate.engine.ports.cluster import Cluster
+from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.support.cancellation import cancel_all
 from batchgate.engine.support.failpoints import hit_failpoint
 from batchgate.engine.support.health_problems import HealthReporter
@@ -59,6 +60,7 @@ class WebhookDeliverer:
         cluster: Cluster,
         rng: random.Random,
         report: HealthReporter,
+        telemetry: Telemetry,
     ) -> None:
         self._store = ports.store
         self._sender = ports.sender
@@ -67,6 +69,7 @@ class WebhookDeliverer:
         self._cluster = cluster
         self._rng = rng
         self._report = report
+        self._telemetry = telemetry
         self._has_lease = False
         self._slots = AttemptSlots(AT_ONCE_IN_ALL)
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -188,6 +191,7 @@ class WebhookDeliverer:
         if attempt.state == "failed":
             fields = {"action": "webhook_failed", "webhook": webhook.id, "event": delivery.event_id}
             logger.warning("an event was not delivered: %s", error, extra=fields)
+        self._telemetry.webhook_attempted(webhook, attempt.state)
         await self._store.record_attempt(delivery, attempt)
 
     async def _send(
