@@ -8,7 +8,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "types", "tests", "fuzz", "sdk", "adapters", "sdk-languages", "wheels"]
+nox.options.sessions = ["lint", "types", "tests", "fuzz", "sdk", "adapters", "sdk-languages", "chart", "wheels"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.default_venv_backend = "uv|virtualenv"  # uv installs faster; without uv, virtualenv and pip do the same
 
@@ -109,6 +109,13 @@ def sdk_languages(session: nox.Session) -> None:
     session.install("-e", ".[secrets]", *group("pytest"))
     # The option -ra of pyproject.toml prints which languages are not tested and which tool is not found.
     session.run("pytest", "tests/sdk_languages", *session.posargs)
+
+
+@nox.session
+def chart(session: nox.Session) -> None:
+    """Render the Helm chart with Helm's library, and check the manifests against the schemas of Kubernetes."""
+    session.install(*group("chart"))
+    session.run("pytest", "tests/chart", *session.posargs)
 
 
 @nox.session

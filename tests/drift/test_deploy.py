@@ -91,6 +91,19 @@ def test_the_settings_are_valid_also_with_the_optional_account_enabled(path: Pat
     assert settings.accounts["openai"].api_key_secret == "openai"
 
 
+@pytest.mark.parametrize("name", ["values.yaml", "values-single.yaml"])
+def test_the_settings_of_the_chart_are_valid_also_with_the_optional_account_enabled(name: str, tmp_path: Path) -> None:
+    chart = DEPLOY / "helm" / "batchgate"
+    values = yaml.safe_load((chart / "values.yaml").read_text()) | yaml.safe_load((chart / name).read_text())
+    file = tmp_path / "batchgate.toml"
+    file.write_text(re.sub(r"^# (\[accounts|\w+ = )", r"\1", values["settings"], flags=re.MULTILINE))
+    settings = load_settings(file, KEY | {"BATCHGATE_HOST": "0.0.0.0"})
+    assert bool(settings.blob_url) == (values["mode"] == "cluster")
+    assert settings.api_keys["operator"].scopes == ("read", "submit", "admin")
+    assert settings.accounts["openai"].api_key_secret == "openai"
+    assert "shutdown_timeout" not in values["settings"]  # the value shutdownTimeout sets it
+
+
 @pytest.mark.parametrize(("place", "words"), [*commands()], ids=lambda value: value if isinstance(value, str) else None)
 def test_every_command_line_uses_a_known_command_with_known_options(place: str, words: list[str]) -> None:
     context = click.Context(main)

@@ -1,0 +1,1 @@
+"""Tests of the Helm chart, rendered by Helm's own library; ``nox -s chart`` has the packages that they need."""
