@@ -8,7 +8,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "types", "tests", "fuzz", "sdk", "adapters", "sdk-languages", "chart", "wheels"]
+nox.options.sessions = ["lint", "types", "tests", "fuzz", "sdk", "adapters", "sdk-languages", "docs", "chart", "wheels"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.default_venv_backend = "uv|virtualenv"  # uv installs faster; without uv, virtualenv and pip do the same
 
@@ -18,6 +18,12 @@ STREAMS = "handwritten/batchgate-streams"
 OLD_SDKS = ["anthropic==0.43.0", "anthropic==1.17.0", "openai==1.60.0"]
 """Releases of the official SDKs that the sdk session tests; the tests session has the newest releases."""
 ON_ALL_CORES = ["-n", "auto", "--dist", "worksteal"]
+SITE_FILES = [
+    "*.md",
+    "handwritten/docs/**/*.md",
+    *(f"handwritten/deploy/{name}" for name in ("README.md", "grafana/*.json", "prometheus/*.yaml")),
+]
+"""The pages of the site of the documentation, and the files that they link to; nothing else, such as a local secret."""
 NO_TEST_SELECTED = 5
 """The exit code of pytest when the arguments of the session select no test in a suite."""
 
@@ -109,6 +115,22 @@ def sdk_languages(session: nox.Session) -> None:
     session.install("-e", ".[secrets]", *group("pytest"))
     # The option -ra of pyproject.toml prints which languages are not tested and which tool is not found.
     session.run("pytest", "tests/sdk_languages", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site of the documentation; a link to a page or a heading that is gone fails it."""
+    session.install(*group("docs"))
+    folder = Path(session.create_tmp()) / "docs"
+    shutil.rmtree(folder, ignore_errors=True)
+    for pattern in SITE_FILES:
+        for source in Path().glob(pattern):
+            target = folder / "pages" / source
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    shutil.copy("handwritten/docs/zensical.toml", folder)
+    session.run("zensical", "build", "--strict", "--config-file", str(folder / "zensical.toml"))
+    session.log("the site is in %s", folder / "site")
 
 
 @nox.session

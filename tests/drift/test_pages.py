@@ -2,8 +2,10 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -117,6 +119,22 @@ def test_every_page_can_be_reached_from_the_index() -> None:
             waiting += [target for target in targets if target.suffix == ".md" and target.is_file()]
     lost = [str(page.relative_to(DOCS)) for page in PAGES if DOCS in page.parents and page not in reached]
     assert not lost, f"no page leads to {', '.join(lost)}"
+
+
+def pages_of(entry: Any) -> Iterator[str]:
+    """Yield the pages of an entry of the navigation, which may have entries of its own."""
+    if isinstance(entry, str):
+        yield entry
+    else:
+        for inner in entry.values() if isinstance(entry, dict) else entry:
+            yield from pages_of(inner)
+
+
+def test_the_navigation_of_the_site_has_every_page_once() -> None:
+    site = tomllib.loads((DOCS / "zensical.toml").read_text())["project"]
+    wanted = [page for page in PAGES if DOCS in page.parents or page.parent == ROOT]
+    wanted.append(ROOT / "handwritten" / "deploy" / "README.md")
+    assert sorted(pages_of(site["nav"])) == sorted(str(page.relative_to(ROOT)) for page in wanted)
 
 
 @pytest.mark.parametrize(
