@@ -1,21 +1,18 @@
-"""``batchgate list``, ``show``, ``cancel`` and ``results``: commands for existing batches."""
+"""``batchgate list``, ``show`` and ``cancel``: commands for existing batches."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final, get_args
 
 import click
 
 from batchgate.cli.connection import Connection, connected
-from batchgate.cli.failures import CommandFailed
 from batchgate.cli.metadata_option import metadata_option
 from batchgate.cli.rendering import details, heading, print_json, table_row
 from batchgate.cli.run_report import failure_table
 from batchgate.cli.terminal_text import say
-from batchgate.cli.waiting import STANDARD_OUTPUT, write_results
 from batchgate.engine.model.batch import BatchStatus
 
 LARGEST_PAGE: Final = 1000
@@ -79,25 +76,6 @@ def cancel_command(connection: Connection, batch_id: str, *, as_json: bool) -> N
     asyncio.run(_cancel(connection, batch_id, as_json=as_json))
 
 
-@click.command("results")
-@click.argument("batch_id", metavar="ID")
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
-    default=STANDARD_OUTPUT,
-    help="Write the results to this file (stdout). The file appears when it is complete.",
-)
-@click.option("--failed", "failed_only", is_flag=True, help="Only the requests that did not succeed.")
-@click.option("--merged", is_flag=True, help="Include the results of its retries: of each request, the best or latest.")
-@connected
-def results_command(connection: Connection, batch_id: str, output: Path, *, failed_only: bool, merged: bool) -> None:
-    """Download the results of the ended batch ID as JSONL, in the order of submission.
-
-    They have the format of the API that created the batch.
-    """
-    asyncio.run(_results(connection, batch_id, output, failed_only=failed_only, merged=merged))
-
-
 async def _list(connection: Connection, limit: int, filters: Mapping[str, str | None], *, as_json: bool) -> None:
     """Print batches; a page may be short although there are more, so pages are read until there are enough."""
     async with connection.client() as client:
@@ -143,12 +121,3 @@ async def _cancel(connection: Connection, batch_id: str, *, as_json: bool) -> No
         say(f"{batch.id} has ended. Its results: {connection.command('results', batch.id)}")
     else:
         say(f"{batch.id} is canceling: requests in flight may still finish.")
-
-
-async def _results(connection: Connection, batch_id: str, output: Path, *, failed_only: bool, merged: bool) -> None:
-    async with connection.client() as client:
-        progress = await client.progress(batch_id)
-        if progress.status not in {"ended", "failed"}:
-            wait = connection.command("wait", batch_id, "--output", "FILE")
-            raise CommandFailed(f"{batch_id} is {progress.status}: it has results once it has ended. To wait: {wait}")
-        await write_results(client, batch_id, output, failed_only=failed_only, merged=merged)

@@ -158,10 +158,10 @@ async def _gateway(settings: Settings) -> AsyncIterator[tuple[str, asyncio.Task[
 async def _run_batch(url: str, requests: int, results: Path) -> None:
     say(f"Batchgate {__version__} listens on {url}, with a simulated provider whose batch API costs half the price.")
     async with GatewayClient(url) as client:
-        batch = await client.create(_questions(requests))
-        say(f"Submitted {requests} requests as {batch.id}")
-        progress = await wait_until_ended(client, batch.id)
-        await write_results(client, batch.id, results)
+        batch_id = await client.create(_questions(requests))
+        say(f"Submitted {requests} requests as {batch_id}")
+        progress = await wait_until_ended(client, batch_id)
+        await write_results(client, batch_id, results)
     say(f"Ended: {outcome(progress)}.")
     for fact in _lanes(progress):
         say(f"  {fact}")

@@ -19,6 +19,7 @@ import click
 
 from batchgate.cli.terminal_text import printable
 from batchgate.engine.model.errors import BatchgateError, ConfigurationError
+from batchgate.tables.errors import TableError
 
 USAGE_STATUS = 2
 """The exit status for wrong options and settings, as click uses it."""
@@ -69,7 +70,7 @@ def failures_shown() -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise _ShownUsageFailure(printable(str(error))) from error
-    except (CommandFailed, BatchgateError) as error:
+    except (CommandFailed, BatchgateError, TableError) as error:
         raise click.ClickException(printable(str(error))) from error
 
 

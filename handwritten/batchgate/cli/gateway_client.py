@@ -23,7 +23,6 @@ from batchgate_api.gateway import (
     BatchSummaryList,
     BatchTimeline,
     ChangeBudget,
-    GatewayError,
     MoveDeadline,
     Priority,
     RetryBatch,
@@ -35,6 +34,8 @@ T = TypeVar("T")
 JSON: Final = {"content-type": "application/json"}
 
 BATCHES: Final = "/v1/messages/batches"
+OPENAI_BATCHES: Final = "/openai/v1/batches"
+UNIFIED_BATCHES: Final = "/v1/batches"
 PIECE: Final = 256 * 1024
 """Maximum bytes of results per piece."""
 
@@ -42,6 +43,23 @@ PIECE: Final = 256 * 1024
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=300)
 _EVENTS_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=45)
 """A gateway sends something every 15 seconds."""
+
+
+class _Created(msgspec.Struct):
+    """What the answers to the creates of all APIs have."""
+
+    id: str
+
+
+class _ErrorMessage(msgspec.Struct):
+    message: str
+
+
+class _ErrorEnvelope(msgspec.Struct):
+    """What the errors of all APIs have."""
+
+    error: _ErrorMessage
+    request_id: str | None = None
 
 
 class GatewayClient:
@@ -64,17 +82,14 @@ class GatewayClient:
         await self._session.close()
 
     async def create(
-        self,
-        body: AsyncIterator[bytes],
-        asked: Mapping[str, str | None] | None = None,
-    ) -> MessageBatch:
-        """Create a batch, streaming the request body; ``asked``: headers that say how it runs.
+        self, body: AsyncIterator[bytes], asked: Mapping[str, str | None] | None = None, *, path: str = BATCHES
+    ) -> str:
+        """Create a batch on the API at ``path`` and return its id; ``asked``: headers that say how it runs.
 
-        Raises `SubmissionRefused` if the body raises it; the gateway then stores nothing.
+        The request body is streamed. Raises `SubmissionRefused` if the body raises it; the gateway then stores nothing.
         """
         given = {header: value for header, value in (asked or {}).items() if value}
-        headers = JSON | given
-        return await self.ask("POST", BATCHES, MessageBatch, headers=headers, body=body)
+        return (await self.ask("POST", path, _Created, headers=JSON | given, body=body)).id
 
     async def validate(self, body: AsyncIterator[bytes], account: str | None) -> BatchEstimate:
         """Check a batch without creating it, streaming the request body; raises `SubmissionRefused` as `create`."""
@@ -226,7 +241,7 @@ def _reason(error: aiohttp.ClientError | TimeoutError) -> str:
 
 def _refusal(url: str, status: int, body: bytes) -> GatewayRefused:
     try:
-        envelope = msgspec.json.decode(body, type=GatewayError)
+        envelope = msgspec.json.decode(body, type=_ErrorEnvelope)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return GatewayRefused(
             f"{url} answered with HTTP status {status} and a body that is not Batchgate's.", status=status

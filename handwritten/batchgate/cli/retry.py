@@ -13,9 +13,9 @@ from msgspec import UNSET, UnsetType
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.failures import CommandFailed, ConnectionBroken
 from batchgate.cli.money import money_of
+from batchgate.cli.output_file import STANDARD_OUTPUT, check_output
 from batchgate.cli.terminal_text import say
-from batchgate.cli.wait import check_output, finish
-from batchgate.cli.waiting import STANDARD_OUTPUT
+from batchgate.cli.wait import finish
 from batchgate.engine.model.errors import ErrorKind
 from batchgate.engine.model.retry import RetryReason
 from batchgate_api.gateway import RetryBatch

@@ -13,9 +13,9 @@ import click
 from batchgate.cli.connection import Connection
 from batchgate.cli.duration import duration
 from batchgate.cli.failures import INCOMPLETE_STATUS
+from batchgate.cli.output_file import STANDARD_OUTPUT
 from batchgate.cli.rendering import VALIDATION_FAILED, cut, dollars
 from batchgate.cli.terminal_text import say
-from batchgate.cli.waiting import STANDARD_OUTPUT
 from batchgate_api.anthropic import MessageBatch
 from batchgate_api.gateway import BatchProgress, FailureGroup
 
@@ -46,16 +46,25 @@ def end_line(connection: Connection, batch: MessageBatch, progress: BatchProgres
     """Return what became of the requests, the cost, the duration, and where the results are."""
     if progress.status == "failed":
         return f"{batch.id} failed: {VALIDATION_FAILED}"
+    span = None if batch.ended_at is None else _seconds(batch.created_at, batch.ended_at)
+    return f"{end_facts(progress, span)}.{_next_steps(connection, batch, progress, target)}"
+
+
+def end_facts(progress: BatchProgress, span: float | None) -> str:
+    """Return what became of the requests, the cost, and how many seconds that took."""
     facts = [_counts(progress)]
     if progress.reused:
         facts.append(f"{progress.reused:,} reused")
     spent = progress.spent.direct_usd + progress.spent.native_usd
     if spent:
         facts.append(dollars(spent))
-    if batch.ended_at is not None:
-        begun, ended = (datetime.fromisoformat(moment) for moment in (batch.created_at, batch.ended_at))
-        facts.append(duration((ended - begun).total_seconds()))
-    return f"{', '.join(facts)}.{_next_steps(connection, batch, progress, target)}"
+    if span is not None:
+        facts.append(duration(span))
+    return ", ".join(facts)
+
+
+def _seconds(begun: str, ended: str) -> float:
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds()
 
 
 def _counts(progress: BatchProgress) -> str:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Final, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from batchgate.cli.failures import SubmissionRefused
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
@@ -23,7 +25,9 @@ PIECE: Final = 256 * 1024
 LONGEST_LINE: Final = 33 * 1024 * 1024
 """A little more than the gateway's limit for one request."""
 
-_LONGEST_START: Final = 4096
+LONGEST_START: Final = 64 * 1024
+"""Bytes that are looked at to know what a file is."""
+
 _CREATE_BODY: Final = re.compile(rb'\s*\{\s*"requests"\s*:')
 _BLANK: Final = b" \t\r\n"
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -52,26 +56,66 @@ class FirstInvalidLine:
         raise SubmissionRefused(f"line {number}: {message}")
 
 
+class Content(Struct, frozen=True):
+    """The content of a file in UTF-8, of which the first bytes have been looked at."""
+
+    start: bytes
+    whole: AsyncIterator[bytes]
+    """All of it, from the beginning; it can be read once."""
+
+
+async def open_content(pieces: AsyncIterator[bytes]) -> Content:
+    """Read the start of a file; raises `SubmissionRefused` if it is no text."""
+    decoded = _in_utf8(pieces)
+    start = b""
+    async for piece in decoded:
+        start += piece
+        if len(start) >= LONGEST_START:
+            break
+    return Content(start, _resumed(start, decoded))
+
+
+async def whole_content(text: bytes) -> Content:
+    """Return the content of a text."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield text
+
+    return await open_content(pieces())
+
+
+def is_document(start: bytes) -> bool:
+    """Check if a file begins as a request body."""
+    return _CREATE_BODY.match(start) is not None
+
+
 async def create_body(
-    pieces: AsyncIterator[bytes], check: LineCheck | None = None, fields: Mapping[str, str] | None = None
+    content: Content, check: LineCheck | None = None, fields: Mapping[str, object] | None = None
 ) -> AsyncIterator[bytes]:
     """Convert the content of a file into a request body with more ``fields``; raises `SubmissionRefused`.
 
     Without a ``check``, that is at the first invalid line.
     """
-    pieces = _in_utf8(pieces)
-    start = b""
-    async for piece in pieces:
-        start += piece
-        if len(start) >= _LONGEST_START:
-            break
-    whole = _resumed(start, pieces)
     more = b"".join(b"%b:%b," % (msgspec.json.encode(k), msgspec.json.encode(v)) for k, v in (fields or {}).items())
-    is_body = _CREATE_BODY.match(start)
-    body = _without_brace(whole) if is_body else _framed(_lines(whole), check or FirstInvalidLine())
+    if is_document(content.start):
+        body = _without_brace(content.whole)
+    else:
+        body = _framed(_lines(content.whole), check or FirstInvalidLine())
     yield b"{" + more
     async for part in body:
         yield part
+
+
+async def first_lines(content: Content, count: int) -> Sequence[bytes]:
+    """Read the first lines that are not blank; raises `SubmissionRefused`."""
+    lines: list[bytes] = []
+    async with aclosing(_lines(content.whole)) as numbered:
+        async for number, line in numbered:
+            if (text := line.strip(_BLANK)) and _is_object(number, text, FirstInvalidLine()):
+                lines.append(text)
+            if len(lines) == count:
+                break
+    return lines
 
 
 async def read_pieces(descriptor: int) -> AsyncIterator[bytes]:
@@ -123,7 +167,7 @@ async def _without_brace(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         is_first = False
 
 
-async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[tuple[int, bytes], None]:
     """Split pieces into numbered lines."""
     number = 1
     parts: list[bytes] = []

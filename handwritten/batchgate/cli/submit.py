@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import os
 from pathlib import Path
-from typing import BinaryIO, Final, get_args
+from typing import BinaryIO, Final
 
 import click
+from msgspec import structs
 
 from batchgate.cli.connection import Connection, connected, header_value
-from batchgate.cli.failures import CommandFailed, ConnectionBroken
-from batchgate.cli.metadata_option import metadata_option
-from batchgate.cli.submission import create_body, read_pieces
+from batchgate.cli.creation_options import Creation, creation_options
+from batchgate.cli.failures import CommandFailed
+from batchgate.cli.file_submission import FileSubmission
+from batchgate.cli.output_file import STANDARD_OUTPUT, check_output
+from batchgate.cli.rendering import print_json
 from batchgate.cli.terminal_text import say
+from batchgate.cli.trial import may_go_on, trial_options
 from batchgate.cli.validate import show_validation
-from batchgate.cli.wait import check_output, finish
-from batchgate.cli.waiting import STANDARD_OUTPUT
-from batchgate.engine.model.concurrency_cap import MAX_CONCURRENCY
-from batchgate.engine.model.fail_fast import MAX_FAIL_FAST
-from batchgate.engine.model.lane import Lane
-from batchgate.engine.model.priority import Priority
+from batchgate.cli.wait import finish
 
 RESULTS_SUFFIX: Final = ".results.jsonl"
 
@@ -33,39 +32,7 @@ RESULTS_SUFFIX: Final = ".results.jsonl"
     type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
     help=f"Write the results to this file, or to stdout for - (FILE with the suffix {RESULTS_SUFFIX}).",
 )
-@click.option("--account", metavar="NAME", callback=header_value, help="Use this provider account.")
-@click.option(
-    "--lane",
-    type=click.Choice(get_args(Lane)),
-    help="Call each request (direct), use the provider's batch API (native), or what is cheaper and fits (auto); "
-    "without it, the account decides.",
-)
-@click.option("--name", callback=header_value, help="Give the batch a name, to find it again.")
-@metadata_option("Give the batch a key-value pair; may be repeated.")
-@click.option(
-    "--priority",
-    type=click.Choice(get_args(Priority)),
-    help="Which share of your calls it gets beside your other batches (normal).",
-)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, MAX_CONCURRENCY),
-    metavar="N",
-    help="Let at most N calls of the batch be in flight (without it, only the limits of the account bound them).",
-)
-@click.option(
-    "--budget",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="USD",
-    help="Pause the batch once its answers have cost so much, in US dollars.",
-)
-@click.option(
-    "--fail-fast",
-    type=click.IntRange(0, MAX_FAIL_FAST),
-    metavar="N",
-    help="Pause the batch once its first N results for one model are the same permanent error; 0 for never "
-    "(without it, the gateway decides).",
-)
+@creation_options
 @click.option(
     "--reuse",
     metavar="BATCH_ID",
@@ -73,8 +40,13 @@ RESULTS_SUFFIX: Final = ".results.jsonl"
     help="Take over the results of this ended batch where requests are equal and succeeded there; run the others.",
 )
 @click.option(
-    "--webhook", metavar="URL", callback=header_value, help="Send the events of this batch to an https URL, signed."
+    "--idempotency-key",
+    metavar="KEY",
+    callback=header_value,
+    help="Create the batch once: the same command with the same key finds it again.",
 )
+@trial_options
+@click.option("--json", "as_json", is_flag=True, help="Print the batch as JSON, as `show --json` does.")
 @click.option(
     "--dry-run", is_flag=True, help="Create no batch: check the file and estimate the batch, as `validate` does."
 )
@@ -83,66 +55,63 @@ RESULTS_SUFFIX: Final = ".results.jsonl"
 def submit_command(
     context: click.Context,
     connection: Connection,
+    creation: Creation,
     file: BinaryIO,
     *,
     wait: bool,
     output: Path | None,
-    account: str | None,
-    lane: str | None,
-    name: str | None,
-    metadata: str | None,
-    priority: str | None,
-    concurrency: int | None,
-    budget: float | None,
-    fail_fast: int | None,
     reuse: str | None,
-    webhook: str | None,
+    idempotency_key: str | None,
+    tried: int | None,
+    yes: bool,
+    as_json: bool,
     dry_run: bool,
 ) -> None:
     """Submit FILE as a batch and print its id.
 
-    FILE is JSON, {"requests": [{"custom_id": ..., "params": {...}}, ...]}, or JSONL with one such request a line, or -
-    for stdin. The params are those of the Messages API.
+    FILE is JSONL with one request a line, JSON with {"requests": [...]}, or - for stdin. The requests are those of the
+    Messages API, {"custom_id": ..., "params": {...}}, or those of OpenAI's and the unified API, {"custom_id": ...,
+    "method": "POST", "url": ..., "body": {...}}; the first one shows which.
 
     With --wait the exit status is 0 when all requests succeeded and 3 when some did not. With --dry-run it is 3 when
     the file has errors.
     """
-    if output is not None and not wait:
-        raise click.UsageError("--output needs --wait; without it, `batchgate results ID` writes the results.")
-    if dry_run and wait:
-        raise click.UsageError("--dry-run creates no batch to --wait for.")
-    if dry_run and reuse is not None:
-        raise click.UsageError("--dry-run reads no other batch; leave out --reuse to see what all requests would need.")
+    _check_options(wait=wait, output=output, reuse=reuse, tried=tried, dry_run=dry_run)
     if dry_run:
-        show_validation(context, connection, file, account=account, lane=lane)
+        show_validation(context, connection, file, account=creation.account, lane=creation.lane, as_json=as_json)
         return
     target = check_output(output or _default_output(file.name)) if wait else None
-    asked = {
-        "x-model-provider": account,
-        "batchgate-lane": lane,
-        "batchgate-name": name,
-        "batchgate-metadata": metadata,
-        "batchgate-priority": priority,
-        "batchgate-concurrency": None if concurrency is None else str(concurrency),
-        "batchgate-budget-usd": None if budget is None else str(budget),
-        "batchgate-fail-fast": None if fail_fast is None else str(fail_fast),
-        "batchgate-reuse": reuse,
-        "batchgate-webhook-url": webhook,
-    }
-    batch_id = asyncio.run(_submit(connection, file.fileno(), asked))
-    say(batch_id, err=target == STANDARD_OUTPUT)
+    submission = FileSubmission(connection, file, structs.replace(creation, reuse=reuse), idempotency_key)
+    if tried is not None:
+        _try_first(submission, tried)
+        if not may_go_on(yes=yes):
+            return
+    batch_id = asyncio.run(submission.create())
+    if not as_json or wait:
+        say(batch_id, err=as_json or target == STANDARD_OUTPUT)
     if target is not None:
-        finish(context, connection, batch_id, target)
+        finish(context, connection, batch_id, target, as_json=as_json)
+    elif as_json:
+        print_json(asyncio.run(submission.find(batch_id)))
 
 
-async def _submit(connection: Connection, descriptor: int, asked: Mapping[str, str | None]) -> str:
-    async with connection.client() as client:
-        try:
-            batch = await client.create(create_body(read_pieces(descriptor)), asked)
-        except ConnectionBroken as error:
-            check = connection.command("list", "--limit", "1")
-            raise CommandFailed(f"{error} The batch may have been created; check with: {check}") from error
-    return batch.id
+def _check_options(*, wait: bool, output: Path | None, reuse: str | None, tried: int | None, dry_run: bool) -> None:
+    if output is not None and not wait:
+        raise click.UsageError("--output needs --wait; without it, `batchgate results ID` writes the results.")
+    if dry_run and (wait or tried is not None):
+        raise click.UsageError("--dry-run creates no batch to --wait for, or to --try.")
+    if dry_run and reuse is not None:
+        raise click.UsageError("--dry-run reads no other batch; leave out --reuse to see what all requests would need.")
+    if tried is not None and reuse is not None:
+        raise click.UsageError("--try lets the other requests reuse what was tried; leave out --reuse.")
+
+
+def _try_first(submission: FileSubmission, count: int) -> None:
+    try:
+        os.lseek(submission.file.fileno(), 0, os.SEEK_CUR)
+    except OSError as error:
+        raise CommandFailed("--try reads the file twice, which a pipe cannot be; name a file.") from error
+    asyncio.run(submission.run_first(count))
 
 
 def _default_output(name: str) -> Path:

@@ -51,7 +51,7 @@ def show_validation(
     as_json: bool = False,
 ) -> None:
     """Print what is wrong with a file, and what its batch would need."""
-    estimate = asyncio.run(validate(connection, file.fileno(), account=account, lane=lane))
+    estimate = asyncio.run(validate(connection, file, account=account, lane=lane))
     if as_json:
         print_json(estimate)
     else:

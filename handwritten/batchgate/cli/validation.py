@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from typing import Final
+from typing import BinaryIO, Final
 
 from msgspec import structs
 
 from batchgate.cli.connection import Connection
 from batchgate.cli.failures import GatewayRefused
-from batchgate.cli.submission import create_body, read_pieces
+from batchgate.cli.file_dialect import dialect_of
+from batchgate.cli.submission import create_body, open_content, read_pieces
 from batchgate_api.gateway import BatchEstimate, LaneEstimate, RequestFault
 
 MAX_ERRORS: Final = 100
@@ -66,13 +67,15 @@ class CheckedLines:
         return structs.replace(fault, index=None, line=self._sent[fault.index])
 
 
-async def validate(connection: Connection, descriptor: int, *, account: str | None, lane: str | None) -> BatchEstimate:
+async def validate(connection: Connection, file: BinaryIO, *, account: str | None, lane: str | None) -> BatchEstimate:
     """Send a file to a gateway for validation, and return the estimate with the errors of all lines."""
     lines = CheckedLines()
     fields = {} if lane is None else {"lane": lane}
+    content = await open_content(read_pieces(file.fileno()))
+    dialect_of(content.start, file.name)
     async with connection.client() as client:
         try:
-            estimate = await client.validate(create_body(read_pieces(descriptor), lines, fields), account)
+            estimate = await client.validate(create_body(content, lines, fields), account)
         except GatewayRefused:
             if lines.has_sent or not lines.invalid:
                 raise

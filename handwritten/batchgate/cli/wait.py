@@ -12,9 +12,11 @@ import click
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.failures import INTERRUPTED_STATUS, CommandFailed, GatewayRefused
 from batchgate.cli.gateway_client import GatewayClient
+from batchgate.cli.output_file import check_output
+from batchgate.cli.rendering import print_json
 from batchgate.cli.run_report import report_end
 from batchgate.cli.terminal_text import say
-from batchgate.cli.waiting import STANDARD_OUTPUT, wait_until_ended, write_results
+from batchgate.cli.waiting import wait_until_ended, write_results
 from batchgate_api.anthropic import MessageBatch
 from batchgate_api.gateway import BatchProgress
 
@@ -40,11 +42,18 @@ def wait_command(context: click.Context, connection: Connection, batch_id: str, 
 
 
 def finish(
-    context: click.Context, connection: Connection, batch_id: str, target: Path | None, wait: Wait = wait_until_ended
+    context: click.Context,
+    connection: Connection,
+    batch_id: str,
+    target: Path | None,
+    wait: Wait = wait_until_ended,
+    *,
+    as_json: bool = False,
 ) -> None:
     """Wait for a batch, write its results if there is a target, and report; the exit status says how it ended.
 
-    ``wait`` shows the progress meanwhile. If that stops early, the command that gets the results later is printed.
+    ``wait`` shows the progress meanwhile, and with ``as_json`` the batch is printed at the end. If the waiting stops
+    early, the command that gets the results later is printed.
     """
     later = (
         f"The batch continues on the gateway. Its results, when it has ended: {connection.command('results', batch_id)}"
@@ -58,6 +67,8 @@ def finish(
         if isinstance(error, GatewayRefused) and not error.retry_safe:
             raise  # there is no such batch, or the key may not read it
         raise CommandFailed(f"{error}\n{later}") from error
+    if as_json:
+        print_json(batch)
     report_end(context, connection, batch, progress, target)
 
 
@@ -69,10 +80,3 @@ async def _wait_and_write(
         if target is not None and progress.status != "failed":
             await write_results(client, batch_id, target)
         return await client.find(batch_id), progress
-
-
-def check_output(target: Path) -> Path:
-    """Refuse a missing output folder before any request is paid for."""
-    if target != STANDARD_OUTPUT and not target.parent.is_dir():
-        raise click.UsageError(f"{target}: the folder {target.parent} does not exist.")
-    return target

@@ -1,0 +1,122 @@
+"""Writes tables, row by row, to CSV, TSV, JSONL or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO, Final, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from batchgate.tables.arrow_files import arrow
+from batchgate.tables.delimited import DelimitedTable
+from batchgate.tables.errors import TableError
+from batchgate.tables.opening import TableFormat
+from batchgate.tables.table import Cells, Table, text_of
+
+BATCH_ROWS: Final = 1000
+"""Rows of Parquet that are written together."""
+GROUP_ROWS: Final = 20_000
+"""Rows of a row group of Parquet, which memory holds."""
+
+
+class TableShape(Struct, frozen=True, kw_only=True):
+    """What a written table is like."""
+
+    columns: Sequence[str]
+    numbers: Sequence[str] = ()
+    """The columns that hold integers."""
+    source: Table | None = None
+    """The table from which the first columns come; one of the same format is written alike."""
+
+
+class TableWriter(Protocol):
+    """Writes one table."""
+
+    def write(self, cells: Cells) -> None:
+        """Write a row."""
+        ...
+
+
+def check_format(form: TableFormat) -> None:
+    """Raise `TableError` if an extra is missing that a format needs."""
+    if form == "parquet":
+        arrow()
+
+
+@contextmanager
+def table_writer(file: BinaryIO, form: TableFormat, shape: TableShape) -> Iterator[TableWriter]:
+    """Yield what writes a table to an open file; leaves the file open."""
+    if form == "jsonl":
+        yield _JsonLines(file)
+        return
+    if form == "parquet":
+        with _parquet(file, shape) as writer:
+            yield writer
+        return
+    source = shape.source if isinstance(shape.source, DelimitedTable) else None
+    text = io.TextIOWrapper(file, encoding=source.encoding if source else "utf-8", newline="", write_through=False)
+    try:
+        yield _Delimited(text, "\t" if form == "tsv" else source.delimiter if source else ",", shape.columns)
+        text.flush()
+    finally:
+        text.detach()
+
+
+class _JsonLines:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, cells: Cells) -> None:
+        """Write a row as an object."""
+        self._file.write(msgspec.json.encode(cells, enc_hook=str) + b"\n")
+
+
+class _Delimited:
+    def __init__(self, file: io.TextIOBase, delimiter: str, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        self._writer.writerow(columns)
+
+    def write(self, cells: Cells) -> None:
+        """Write a row; what is not a text is written as JSON, and null as nothing."""
+        self._writer.writerow([text_of(cells.get(name)) for name in self._columns])
+
+
+class _Parquet:
+    def __init__(self, writer: Any, schema: Any, texts: Sequence[str]) -> None:
+        self._writer = writer
+        self._schema = schema
+        self._texts = texts
+        self._rows: list[Mapping[str, object]] = []
+
+    def write(self, cells: Cells) -> None:
+        """Write a row, together with others."""
+        texts = {name: text_of(value) for name in self._texts if (value := cells.get(name)) is not None}
+        self._rows.append({**cells, **texts})
+        if len(self._rows) >= BATCH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that wait."""
+        self._writer.write_batch(arrow().RecordBatch.from_pylist(self._rows, self._schema), GROUP_ROWS)
+        self._rows.clear()
+
+
+@contextmanager
+def _parquet(file: BinaryIO, shape: TableShape) -> Iterator[_Parquet]:
+    known: Mapping[str, Any] = {field.name: field.type for field in getattr(shape.source, "schema", ())}
+    integer, text = arrow().int64(), arrow().string()
+    types = {name: known.get(name, integer if name in shape.numbers else text) for name in shape.columns}
+    schema = arrow().schema([*types.items()])
+    texts = [name for name in shape.columns if name not in known and name not in shape.numbers]
+    try:
+        with arrow().parquet.ParquetWriter(file, schema) as writer:
+            rows = _Parquet(writer, schema, texts)
+            yield rows
+            rows.flush()
+    except arrow().ArrowException as error:
+        raise TableError(f"a row cannot be written as Parquet: {error}; write the answers as .jsonl") from error
