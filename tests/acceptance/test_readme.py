@@ -53,6 +53,13 @@ def test_an_example_in_the_shell_prints_the_results(tmp_path: Path, section: str
     assert "You said: Hello, who are you?" in printed
 
 
+def test_the_example_with_a_csv_file_writes_the_table_that_the_readme_shows(tmp_path: Path) -> None:
+    with GatewayProcess(data_dir=tmp_path / "data") as gateway:
+        script = block("From a CSV file", "sh").replace(".venv/bin/batchgate", BATCHGATE)
+        printed = run(["sh", "-euc", script], tmp_path, gateway)
+    assert printed.split("\n", 1)[1] == block("From a CSV file", "text")
+
+
 def test_code_to_paste_contains_no_prompt() -> None:
     assert not re.search(r"^(>>>|\$) ", README, re.MULTILINE)
-    assert len(SECTIONS) == 4
+    assert len(SECTIONS) == 5

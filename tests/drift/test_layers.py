@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "encryption": {"batchgate.encryption", *ENGINE_BASE},
     "providers": {"batchgate.providers", "batchgate_api", *ENGINE_BASE},
     "api": {"batchgate.api", "batchgate.engine", "batchgate_api"},
+    "tables": {"batchgate.tables"},
     "telemetry": {"batchgate.telemetry", *ENGINE_BASE},
 }
 FOLDERS = {

@@ -51,7 +51,7 @@ def test_results_of_a_running_batch_are_refused_with_the_command_that_waits(tmp_
         gateway.kill()
     assert (done.returncode, done.stdout) == (1, "")
     expected = f"{batch_id} is in_progress: it has results once it has ended. To wait: batchgate wait {batch_id}"
-    assert done.stderr == f"Error: {expected} --output FILE\n"
+    assert done.stderr == f"Error: {expected} --output FILE; for the results so far, add --partial\n"
 
 
 def test_waiting_for_a_batch_that_does_not_exist_promises_no_results(tmp_path: Path, gateway: GatewayProcess) -> None:

@@ -86,8 +86,9 @@ def test_an_image_is_a_url_a_file_or_bytes_and_nothing_else_is_sent(tmp_path: Pa
         file.truncate(MAX_IMAGE + 1)
     assert image_url("https://example.com/a.png", tmp_path) == "https://example.com/a.png"
     assert image_url(None, tmp_path) is None
-    for value, media_type in ((PNG, "png"), ({"bytes": b"\xff\xd8\xff", "path": None}, "jpeg"), (b"GIF89a", "gif")):
-        assert (image_url(value, tmp_path) or "").startswith(f"data:image/{media_type};base64,")
+    images: dict[str, object] = {"png": PNG, "jpeg": {"bytes": b"\xff\xd8\xff", "path": None}, "gif": b"GIF89a"}
+    for media_type, image in images.items():
+        assert (image_url(image, tmp_path) or "").startswith(f"data:image/{media_type};base64,")
     wrong = {"secret.png": "is no PNG, JPEG", "large.png": "more than 20 MiB", "gone\0.png": "cannot be read"}
     for value, message in wrong.items():
         with pytest.raises(RowError, match=message):
