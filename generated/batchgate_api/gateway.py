@@ -763,6 +763,19 @@ class CreateKey(ClosedStruct, frozen=True, kw_only=True):
     ) = UNSET
     """The lifetime of the key in seconds; by default it never expires."""
 
+    monthly_budget_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What the responses of a calendar month (UTC) may cost, in US dollars, before the batches of all keys of this name in the workspace are paused. Without this field, the keys of this name keep the budget that they have.",
+                ge=1e-06,
+                le=1000000000.0,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """What the responses of a calendar month (UTC) may cost, in US dollars, before the batches of all keys of this name in the workspace are paused. Without this field, the keys of this name keep the budget that they have."""
+
 
 class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
     """The body of a create request. It requires either `input_file_id` or `requests`."""
@@ -1072,6 +1085,28 @@ class CreatedKey(HiddenStruct, frozen=True, kw_only=True):
     last_used_at: Annotated[str, Meta(description="Always null for a new key.")] | None
     """Always null for a new key."""
 
+    monthly_budget_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What the responses of a calendar month (UTC) may cost, in US dollars, before the batches of all keys of this name are paused; null for any amount."
+            ),
+        ]
+        | None
+    )
+    """What the responses of a calendar month (UTC) may cost, in US dollars, before the batches of all keys of this name are paused; null for any amount."""
+
+    monthly_spend_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What is spent of it in this month, in US dollars; null without a budget."
+            ),
+        ]
+        | None
+    )
+    """What is spent of it in this month, in US dollars; null without a budget."""
+
     key: Annotated[str, Meta(description="The key itself; the gateway stores only its hash.")]
     """The key itself; the gateway stores only its hash."""
 
@@ -1327,6 +1362,7 @@ HealthProblemCode: TypeAlias = Annotated[
         "internal_error",
         "clock_in_doubt",
         "configuration_error",
+        "monthly_budget_reached",
         "crashed",
         "more_problems",
         "key_rejected",
@@ -1337,7 +1373,7 @@ HealthProblemCode: TypeAlias = Annotated[
         "rate_limited",
     ],
     Meta(
-        description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `damaged_blob`: a stored file is missing, or its bytes are not those that were written. `internal_error`: a fault of Batchgate itself. `clock_in_doubt`: the clock has jumped, or differs from the database's; nothing expires meanwhile. `configuration_error`: a setting is missing or wrong, such as the account of a job that runs at its provider. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`; `provider_failing` is also the code if the batch API of a provider refuses a step of a job."
+        description="The kind of a problem. `stopping`: the process is draining. `no_worker`: no process runs batches. `storage_error`: the database or the blob storage fails. `damaged_blob`: a stored file is missing, or its bytes are not those that were written. `internal_error`: a fault of Batchgate itself. `clock_in_doubt`: the clock has jumped, or differs from the database's; nothing expires meanwhile. `configuration_error`: a setting is missing or wrong, such as the account of a job that runs at its provider. `monthly_budget_reached`: an account has spent its monthly budget, and batches that call it are paused. `crashed`: a component has stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other codes are reasons why an account is paused, see `PauseCode`; `provider_failing` is also the code if the batch API of a provider refuses a step of a job."
     ),
 ]
 
@@ -1388,6 +1424,28 @@ class Key(OpenStruct, frozen=True, kw_only=True):
         | None
     )
     """When the key was last used, with a delay of at most one minute."""
+
+    monthly_budget_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What the responses of a calendar month (UTC) may cost, in US dollars, before the batches of all keys of this name are paused; null for any amount."
+            ),
+        ]
+        | None
+    )
+    """What the responses of a calendar month (UTC) may cost, in US dollars, before the batches of all keys of this name are paused; null for any amount."""
+
+    monthly_spend_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What is spent of it in this month, in US dollars; null without a budget."
+            ),
+        ]
+        | None
+    )
+    """What is spent of it in this month, in US dollars; null without a budget."""
 
 
 class KeyList(OpenStruct, frozen=True, kw_only=True):
@@ -1596,6 +1654,34 @@ class ModelEstimate(OpenStruct, frozen=True, kw_only=True):
     """The cost if those that can travel in jobs do; null if none can."""
 
 
+class MonthlyBudget(OpenStruct, frozen=True, kw_only=True):
+    """A budget for a calendar month (UTC), and what is spent of it. When it is reached, batches are paused."""
+
+    kind: SpenderKind
+    workspace: (
+        Annotated[
+            str, Meta(description="The workspace, or that of the API key; null for an account.")
+        ]
+        | None
+    )
+    """The workspace, or that of the API key; null for an account."""
+
+    name: Annotated[str, Meta(description="The name of the workspace, the API key or the account.")]
+    """The name of the workspace, the API key or the account."""
+
+    month: Annotated[str, Meta(description="The present month, such as `2026-11`.")]
+    """The present month, such as `2026-11`."""
+
+    budget_usd: Annotated[
+        float,
+        Meta(description="What the responses of a month may cost, in US dollars."),
+    ]
+    """What the responses of a month may cost, in US dollars."""
+
+    spent_usd: Annotated[float, Meta(description="What those of this month have cost.")]
+    """What those of this month have cost."""
+
+
 class MoveDeadline(ClosedStruct, frozen=True, kw_only=True):
     """A new deadline for a batch."""
 
@@ -1674,6 +1760,7 @@ PauseCode: TypeAlias = Annotated[
         "budget_reached",
         "price_unknown",
         "reuse_failed",
+        "monthly_budget_reached",
         "key_rejected",
         "payment_required",
         "permission_denied",
@@ -1682,7 +1769,7 @@ PauseCode: TypeAlias = Annotated[
         "rate_limited",
     ],
     Meta(
-        description="Why no or few requests are sent. `requested`: a caller has paused the batch. `identical_errors`: Batchgate has paused it, because its first results for a model are the same permanent error. `budget_reached`: its responses have cost as much as its budget. `price_unknown`: it has a budget, and the cost of a response is unknown. `reuse_failed`: the results that it reuses cannot be read; resumed, it sends all of its other requests. The others concern an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error. `rate_limited`: the provider asked to wait, or reports that little remains of a rate limit; one request now and then is sent."
+        description="Why no or few requests are sent. `requested`: a caller has paused the batch. `identical_errors`: Batchgate has paused it, because its first results for a model are the same permanent error. `budget_reached`: its responses have cost as much as its budget. `price_unknown`: it has a budget, and the cost of a response is unknown. `reuse_failed`: the results that it reuses cannot be read; resumed, it sends all of its other requests. `monthly_budget_reached`: the monthly budget of its workspace, of its API key or of an account that it calls is reached. The others concern an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error. `rate_limited`: the provider asked to wait, or reports that little remains of a rate limit; one request now and then is sent."
     ),
 ]
 
@@ -1783,7 +1870,7 @@ class QuotaChanges(ClosedStruct, frozen=True, kw_only=True):
         Annotated[
             float,
             Meta(
-                description="The cost of responses in a calendar month (UTC), in US dollars.",
+                description="The cost of responses in a calendar month (UTC), in US dollars. When it is reached, running batches are paused.",
                 ge=0.0,
                 le=1000000000.0,
             ),
@@ -1791,7 +1878,7 @@ class QuotaChanges(ClosedStruct, frozen=True, kw_only=True):
         | None
         | UnsetType
     ) = UNSET
-    """The cost of responses in a calendar month (UTC), in US dollars."""
+    """The cost of responses in a calendar month (UTC), in US dollars. When it is reached, running batches are paused."""
 
 
 class Quotas(OpenStruct, frozen=True, kw_only=True):
@@ -1846,11 +1933,13 @@ class Quotas(OpenStruct, frozen=True, kw_only=True):
     monthly_spend_usd: (
         Annotated[
             float,
-            Meta(description="The cost of responses in a calendar month (UTC), in US dollars."),
+            Meta(
+                description="The cost of responses in a calendar month (UTC), in US dollars. When it is reached, running batches are paused."
+            ),
         ]
         | None
     )
-    """The cost of responses in a calendar month (UTC), in US dollars."""
+    """The cost of responses in a calendar month (UTC), in US dollars. When it is reached, running batches are paused."""
 
 
 class RequestFault(OpenStruct, frozen=True, kw_only=True):
@@ -2078,6 +2167,14 @@ class SetPriority(ClosedStruct, frozen=True, kw_only=True):
     """A new priority for a batch."""
 
     priority: Priority
+
+
+SpenderKind: TypeAlias = Annotated[
+    Literal["workspace", "key", "account"],
+    Meta(
+        description="For whom a budget is. `key`: the API keys of one name in a workspace. `account`: all batches that call it."
+    ),
+]
 
 
 StorageBackend: TypeAlias = Annotated[
@@ -2547,6 +2644,23 @@ class UnifiedResultError(OpenStruct, frozen=True, kw_only=True):
     """A human-readable message."""
 
 
+class UpdateKey(ClosedStruct, frozen=True, kw_only=True):
+    """A new monthly budget for the keys of a name."""
+
+    monthly_budget_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="What the responses of a calendar month (UTC) may cost, in US dollars; null for any amount.",
+                ge=1e-06,
+                le=1000000000.0,
+            ),
+        ]
+        | None
+    )
+    """What the responses of a calendar month (UTC) may cost, in US dollars; null for any amount."""
+
+
 class UpdateWebhook(ClosedStruct, frozen=True, kw_only=True):
     """The changes of a webhook."""
 
@@ -2910,6 +3024,13 @@ class UsageReport(OpenStruct, frozen=True, kw_only=True):
 
     total: UsageGroup
     workspace: Workspace
+    monthly_budgets: Annotated[
+        list[MonthlyBudget],
+        Meta(
+            description="The budgets for a month of the caller's workspace and its API keys; for a key with the scope `admin`, of all workspaces, all keys and the accounts."
+        ),
+    ]
+    """The budgets for a month of the caller's workspace and its API keys; for a key with the scope `admin`, of all workspaces, all keys and the accounts."""
 
 
 UsedLane: TypeAlias = Annotated[
@@ -3102,7 +3223,7 @@ class WorkspaceUse(OpenStruct, frozen=True, kw_only=True):
     monthly_spend_usd: Annotated[
         float,
         Meta(
-            description="The cost of responses at the prices in the settings, for batches that ended in this calendar month (UTC) and batches that have not ended."
+            description="The cost of the responses of this calendar month (UTC) at the prices of the settings and of the catalogue."
         ),
     ]
-    """The cost of responses at the prices in the settings, for batches that ended in this calendar month (UTC) and batches that have not ended."""
+    """The cost of the responses of this calendar month (UTC) at the prices of the settings and of the catalogue."""

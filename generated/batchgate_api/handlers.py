@@ -464,7 +464,7 @@ class WorkspacesHandlers(Protocol):
 
 
 class APIKeysHandlers(Protocol):
-    """API Keys: handlers of 5 operations."""
+    """API Keys: handlers of 6 operations."""
 
     async def list_keys(
         self,
@@ -510,6 +510,19 @@ class APIKeysHandlers(Protocol):
         """
         ...
 
+    async def update_key(
+        self,
+        request: web.Request,
+        parameters: parameters.UpdateKeyParameters,
+        body: gateway.UpdateKey,
+    ) -> gateway.Key:
+        """Change the monthly budget of an API key.
+
+        All keys of the same name in a workspace share one budget, such as a key and the one
+        that replaces it. Batches that were paused for it are not resumed by themselves.
+        """
+        ...
+
     async def rotate_key(
         self,
         request: web.Request,
@@ -519,7 +532,8 @@ class APIKeysHandlers(Protocol):
         """Replace an API key with a new one.
 
         The new key has the name, workspace, scopes and lifetime of the old one, and is valid at
-        once. The old key stays valid until the grace period ends.
+        once. The old key stays valid until the grace period ends. Both share the monthly
+        budget.
         """
         ...
 

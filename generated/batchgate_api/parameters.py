@@ -1840,6 +1840,20 @@ class TestWebhookParameters(OpenStruct, frozen=True, kw_only=True):
     """The id of the webhook."""
 
 
+class UpdateKeyParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of updateKey."""
+
+    key_id: Annotated[
+        str,
+        Meta(
+            description="The id of the API key (not the key itself).",
+            max_length=128,
+            min_length=1,
+        ),
+    ]
+    """The id of the API key (not the key itself)."""
+
+
 class UpdateWebhookParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of updateWebhook."""
 

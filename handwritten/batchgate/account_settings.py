@@ -89,6 +89,8 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Options for batch_url beside the environment, by obstore's names."""
     keep_outputs: bool = False
     """Fetch what the tasks of replicate and runway have made, and keep it as files."""
+    monthly_budget_usd: Annotated[float, Meta(ge=0.000001, le=1_000_000_000)] | None = None
+    """What the answers of a month (UTC) may cost, in US dollars, before batches that call the account are paused."""
     prices: dict[str, PriceSettings] = {}
     """Normal prices by model; ``*`` is any other model. Requests without a price count as free."""
     catalogue_prices: bool | None = None

@@ -13,6 +13,7 @@ from batchgate.account_keys import ReadSecret, account_key, project_key
 from batchgate.account_settings import AccountSettings, PriceSettings
 from batchgate.api.provider_names import ProviderNames
 from batchgate.engine.dispatch.endpoint import AccountEndpoint
+from batchgate.engine.model.budget import budget_of
 from batchgate.engine.model.clock import SystemClock
 from batchgate.engine.model.errors import ConfigurationError, RefusedError
 from batchgate.engine.model.price import Price
@@ -76,6 +77,12 @@ def endpoints(
         )
         for name, account in settings.accounts.items()
     ]
+
+
+def monthly_budgets(accounts: Mapping[str, AccountSettings]) -> dict[str, int | None]:
+    """Return the monthly budget of each account in nano-dollars; None for those without."""
+    budgets = {name: given.monthly_budget_usd for name, given in accounts.items()}
+    return {name: None if budget is None else budget_of(budget) for name, budget in budgets.items()}
 
 
 def default_account(settings: Settings) -> str:

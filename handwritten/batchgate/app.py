@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 from msgspec import Struct
 
 from batchgate import __version__
-from batchgate.accounts import account_chooser, endpoints, provider_names
+from batchgate.accounts import account_chooser, endpoints, monthly_budgets, provider_names
 from batchgate.api.access_log import ACCESS_RECORDS, AccessRecords
 from batchgate.api.anthropic.files import AnthropicFilesHandler
 from batchgate.api.anthropic.handlers import MessageBatchesHandler
@@ -136,7 +136,7 @@ def build_app(
     clock = SteadyClock(time_source or SystemClock())
     installed = installation(settings, role)
     database_time = installed.database_time if time_source is None else database_time
-    tenancy = Tenancy(settings, environment, installed.tenants, clock)
+    tenancy = Tenancy(settings, environment, installed.tenants, installed.budgets, clock)
     authenticator = tenancy.authenticator
     app = web.Application(
         middlewares=[_guarded(OriginGuard(settings.public_url, authenticator.is_open))],
@@ -340,6 +340,8 @@ def _engine(
                 webhooks=webhooks,
                 events=installed.events,
                 usage=installed.usage,
+                budgets=installed.budgets,
+                account_budgets=monthly_budgets(app[SETTINGS].accounts),
                 blobs=blobs,
                 queue=installed.queue,
                 claim_policy=installed.claim_policy,

@@ -15,6 +15,7 @@ from msgspec import Struct
 from batchgate.data_lock import exclusive_folder
 from batchgate.engine.dispatch.claim_policy import ClaimAllPolicy, ClaimPolicy, FairClaimPolicy
 from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.ports.budget_store import BudgetStore
 from batchgate.engine.ports.cluster import Cluster, SingleProcess
 from batchgate.engine.ports.event_store import EventStore
 from batchgate.engine.ports.queue import Queue
@@ -49,6 +50,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     webhooks: WebhookStore
     events: EventStore
     usage: UsageStore
+    budgets: BudgetStore
     tenants: TenantStore
     queue: Queue
     claim_policy: ClaimPolicy
@@ -93,6 +95,7 @@ def _embedded(settings: Settings) -> Installation:
         webhooks=store.webhooks,
         events=store.events,
         usage=store.usage,
+        budgets=store.budgets,
         tenants=store.tenants,
         queue=MemoryQueue(store.unfinished_jobs),
         claim_policy=ClaimAllPolicy(),
@@ -121,6 +124,7 @@ def _shared(settings: Settings, role: Role) -> Installation:
         webhooks=store.webhooks,
         events=store.events,
         usage=store.usage,
+        budgets=store.budgets,
         tenants=store.tenants,
         queue=queue,
         claim_policy=FairClaimPolicy(),

@@ -12,6 +12,7 @@ from batchgate.api.authentication import Authenticator, ConfiguredKey
 from batchgate.engine.model.api_key import DEFAULT_WORKSPACE, Caller, hash_key
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import ConfigurationError
+from batchgate.engine.ports.budget_store import BudgetStore
 from batchgate.engine.ports.tenant_store import TenantStore
 from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
 from batchgate.engine.tenancy.tenants import ConfiguredTenants, Tenants
@@ -21,11 +22,18 @@ from batchgate.settings import Settings, is_loopback, secret
 class Tenancy:
     """The authenticator and the management of tenants; ``run`` must be active while the store is open."""
 
-    def __init__(self, settings: Settings, environment: Mapping[str, str], store: TenantStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Mapping[str, str],
+        store: TenantStore,
+        budgets: BudgetStore,
+        clock: Clock,
+    ) -> None:
         self._settings = settings
         self._keys = ApiKeyCache(store, clock)
         self.authenticator = Authenticator(_configured_keys(settings, environment), self._keys, settings.networks)
-        self.tenants = Tenants(store, self._keys, clock, _configured(settings))
+        self.tenants = Tenants(store, budgets, self._keys, clock, _configured(settings))
 
     async def run(self, _: web.Application) -> AsyncIterator[None]:
         """Create the workspaces of the settings; record the uses of keys until the end. Raises `ConfigurationError`."""

@@ -278,7 +278,7 @@ async def test_files_from_before_their_quotas_are_counted_and_give_back_what_the
     async with database.store() as store:
         usages = [await store.tenants.find_usage(name, 10) for name in ("w", "v")]
         assert [(usage.files, usage.stored_bytes) for usage in usages] == [(3, 10_000 + 2 * 4096), (1, 4096)]
-        await store.tenants.update_quotas("w", {"files": 3, "creates_per_minute": 1})
+        await store.tenants.update_quotas("w", {"files": 3, "creates_per_minute": 1}, 2000)
         for file_id in ("small", "large", "view", "deleted"):
             await store.delete_file("w", file_id, 20)
         usage = await store.tenants.find_usage("w", 20)

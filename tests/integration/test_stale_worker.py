@@ -80,6 +80,7 @@ def engine_of(store: SqliteStore, blobs: FolderBlobs, provider: Provider) -> Eng
             steering=store.steering,
             events=store.events,
             usage=store.usage,
+            budgets=store.budgets,
             webhooks=WebhookPorts(store=store.webhooks, sender=HttpWebhookSender(), cipher=None),
             blobs=blobs,
             queue=MemoryQueue(store.unfinished_jobs),

@@ -11,14 +11,15 @@ from msgspec import UNSET
 
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
-from batchgate.cli.rendering import moment, print_json
+from batchgate.cli.money import read_money
+from batchgate.cli.rendering import dollars, moment, print_json
 from batchgate.cli.tenant_client import TenantClient
 from batchgate.cli.terminal_text import say
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, SCOPES, Scope
 from batchgate_api.gateway import CreatedKey, CreateKey, Key
 
 DAY: Final = 24 * 60 * 60
-LAYOUT: Final = "{:<30}  {:<20}  {:<18}  {:<5}  {:<20}  {}"
+LAYOUT: Final = "{:<30}  {:<20}  {:<18}  {:<5}  {:<20}  {:<18}  {}"
 
 workspace_option = click.option(
     "--workspace", metavar="NAME", default=DEFAULT_WORKSPACE, show_default=True, help="The workspace of the key."
@@ -46,14 +47,30 @@ def keys_command() -> None:
     help="Scope of the key; repeat the option for several. No scope implies another.",
 )
 @click.option("--days", type=click.IntRange(1, 3650), help="Days until the key expires (never).")
+@click.option(
+    "--monthly-budget",
+    "budget",
+    metavar="DOLLARS",
+    type=click.FloatRange(min=0.000001, max=1_000_000_000),
+    help="What the answers of a month (UTC) may cost before the key's batches are paused.",
+)
 @as_json_option
 @connected
 def create_command(
-    connection: Connection, name: str, workspace: str, scopes: tuple[Scope, ...], days: int | None, *, as_json: bool
+    connection: Connection,
+    /,
+    *,
+    name: str,
+    workspace: str,
+    scopes: tuple[Scope, ...],
+    days: int | None,
+    budget: float | None,
+    as_json: bool,
 ) -> None:
     """Create the key NAME and print it. It is not shown again."""
     lifetime = UNSET if days is None else days * DAY
-    options = CreateKey(name=name, scopes=list(scopes), expires_in_seconds=lifetime)
+    monthly_budget = UNSET if budget is None else budget
+    options = CreateKey(name=name, scopes=list(scopes), expires_in_seconds=lifetime, monthly_budget_usd=monthly_budget)
 
     async def run() -> CreatedKey:
         async with connection.client() as client:
@@ -72,7 +89,7 @@ def list_command(connection: Connection, workspace: str, *, as_json: bool) -> No
     async def run() -> None:
         async with connection.client() as client:
             if not as_json:
-                say(LAYOUT.format("ID", "NAME", "SCOPES", "HINT", "LAST USED", "STATE"))
+                say(LAYOUT.format("ID", "NAME", "SCOPES", "HINT", "LAST USED", "MONTHLY BUDGET", "STATE"))
             async for key in TenantClient(client).keys(workspace):
                 if as_json:
                     print_json(key)
@@ -80,6 +97,32 @@ def list_command(connection: Connection, workspace: str, *, as_json: bool) -> No
                     say(_row(key))
 
     asyncio.run(run())
+
+
+@keys_command.command("budget")
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--usd",
+    "amount",
+    metavar="DOLLARS",
+    required=True,
+    callback=read_money,
+    help="What the answers of a month (UTC) may cost; none for any amount.",
+)
+@as_json_option
+@connected
+def budget_command(connection: Connection, key_id: str, amount: float | None, *, as_json: bool) -> None:
+    """Change the monthly budget of the key ID, and of all keys of its name. Resume batches that were paused for it."""
+
+    async def run() -> Key:
+        async with connection.client() as client:
+            return await TenantClient(client).update_key(key_id, amount)
+
+    key = asyncio.run(run())
+    if as_json:
+        print_json(key)
+    else:
+        say(f"{key.id} ({key.name}), monthly budget: {_budget(key)}.")
 
 
 @keys_command.command("rotate")
@@ -133,7 +176,14 @@ def _print_key(key: CreatedKey, *, as_json: bool) -> None:
 
 def _row(key: Key) -> str:
     used = "never" if key.last_used_at is None else moment(key.last_used_at)
-    return LAYOUT.format(key.id, key.name, ",".join(key.scopes), key.hint, used, _state(key))
+    return LAYOUT.format(key.id, key.name, ",".join(key.scopes), key.hint, used, _budget(key), _state(key))
+
+
+def _budget(key: Key) -> str:
+    """Show what is spent of a budget."""
+    if key.monthly_budget_usd is None or key.monthly_spend_usd is None:
+        return "none"
+    return f"{dollars(key.monthly_spend_usd)} of {dollars(key.monthly_budget_usd)}"
 
 
 def _state(key: Key) -> str:

@@ -17,6 +17,7 @@ from batchgate_api.gateway import (
     KeyList,
     QuotaChanges,
     RotateKey,
+    UpdateKey,
     UpdateWorkspace,
     Workspace,
     WorkspaceList,
@@ -74,6 +75,11 @@ class TenantClient:
             for key in page.data:
                 yield key
             more, query = page.has_more, _after(page.last_id)
+
+    async def update_key(self, key_id: str, monthly_budget_usd: float | None) -> Key:
+        """Change the monthly budget of a key."""
+        body = UpdateKey(monthly_budget_usd=monthly_budget_usd)
+        return await self._client.send("PATCH", f"{KEYS}/{encoded(key_id)}", body, Key)
 
     async def rotate_key(self, key_id: str, grace: int) -> CreatedKey:
         """Replace a key."""

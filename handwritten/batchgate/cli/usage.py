@@ -14,7 +14,7 @@ from batchgate.cli.connection import Connection, connected
 from batchgate.cli.rendering import dollars, print_json
 from batchgate.cli.terminal_text import say
 from batchgate.engine.model.daily_usage import USAGE_DIMENSIONS
-from batchgate_api.gateway import UsageGroup, UsageReport
+from batchgate_api.gateway import MonthlyBudget, UsageGroup, UsageReport
 
 AMOUNTS: Final = ("SUCCEEDED", "ERRORED", "INPUT TOKENS", "OUTPUT TOKENS", "COST")
 ABSENT: Final = "-"
@@ -66,6 +66,8 @@ def usage_command(
         return
     for line in usage_table(report, by):
         say(line)
+    for budget in report.monthly_budgets:
+        say(_budget_line(budget))
 
 
 async def _read(connection: Connection, asked: Mapping[str, str | None]) -> UsageReport:
@@ -95,6 +97,12 @@ def usage_table(report: UsageReport, by: Sequence[str]) -> list[str]:
     rows.append(["TOTAL", *[""] * (len(by) - 1), *_amounts(report.total)])
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [_line(row, widths, len(by)) for row in rows]
+
+
+def _budget_line(budget: MonthlyBudget) -> str:
+    who = f"{budget.kind} {budget.name}" + (f" of {budget.workspace}" if budget.kind == "key" else "")
+    reached = ", reached" if budget.spent_usd >= budget.budget_usd else ""
+    return f"Budget of {who}: {dollars(budget.spent_usd)} of {dollars(budget.budget_usd)} in {budget.month}{reached}"
 
 
 def _shown(value: object) -> str:

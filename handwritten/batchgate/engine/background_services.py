@@ -8,10 +8,12 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 
 from batchgate.engine.dependencies import EngineDependencies
+from batchgate.engine.dispatch.budget_check import BudgetCheck
 from batchgate.engine.dispatch.executor import Executor
 from batchgate.engine.dispatch.shard_extras import ShardExtras
 from batchgate.engine.dispatch.worker import Worker
 from batchgate.engine.intake.file_validation import FileValidator
+from batchgate.engine.lifecycle.account_budgets import AccountBudgets
 from batchgate.engine.lifecycle.steering_watch import SteeringWatch
 from batchgate.engine.lifecycle.sweeper import Sweeper
 from batchgate.engine.lifecycle.task_cleanup import TaskCleanup
@@ -38,9 +40,10 @@ class BackgroundServices:
         self._router = needs.router
         self._queue = needs.queue
         self.finalizer = _finalizer(needs, orphan_blobs, report)
-        self.worker = _worker(needs, self.finalizer, orphan_blobs, report)
+        budgets = BudgetCheck(needs.budgets, needs.steering, needs.clock, paused=self.steer)
+        self.worker = _worker(needs, self.finalizer, orphan_blobs, budgets, report)
         self.task_cleanup = TaskCleanup(needs.store, needs.router, needs.clock, needs.cluster, report)
-        self.native_jobs = _native_jobs(needs, self.worker.executor, report)
+        self.native_jobs = _native_jobs(needs, self.worker.executor, budgets, report)
         self._reuse = _reuse(needs, outcomes, paused=self.steer)
         self.planner = _planner(needs, self.worker.executor, self._reuse, self.native_jobs, report)
         self.validator = _validator(needs, orphan_blobs, self.planner, report)
@@ -132,6 +135,7 @@ class BackgroundServices:
             expedite=self.expedite,
             enqueue_missing=needs.queue.enqueue_missing,
             usage=UsageRetention(needs.usage, needs.usage_retention_days),
+            budgets=AccountBudgets(needs.budgets, needs.account_budgets, report),
             report=report,
         )
 
@@ -150,7 +154,11 @@ def _finalizer(needs: EngineDependencies, orphan_blobs: OrphanBlobs, report: Hea
 
 
 def _worker(
-    needs: EngineDependencies, finalizer: Finalizer, orphan_blobs: OrphanBlobs, report: HealthReporter
+    needs: EngineDependencies,
+    finalizer: Finalizer,
+    orphan_blobs: OrphanBlobs,
+    budgets: BudgetCheck,
+    report: HealthReporter,
 ) -> Worker:
     extras = partial(
         ShardExtras,
@@ -179,6 +187,7 @@ def _worker(
         telemetry=needs.telemetry,
         concurrency=needs.router.concurrency,
         extras=extras,
+        budgets=budgets,
     )
 
 
@@ -193,7 +202,9 @@ def _webhooks(needs: EngineDependencies, report: HealthReporter) -> WebhookDeliv
     )
 
 
-def _native_jobs(needs: EngineDependencies, executor: Executor, report: HealthReporter) -> NativeJobs:
+def _native_jobs(
+    needs: EngineDependencies, executor: Executor, budgets: BudgetCheck, report: HealthReporter
+) -> NativeJobs:
     rng = random.Random(needs.seed)
     services = NativeServices(
         store=needs.store,
@@ -201,6 +212,7 @@ def _native_jobs(needs: EngineDependencies, executor: Executor, report: HealthRe
         queue=needs.queue,
         router=needs.router,
         executor=executor,
+        budgets=budgets,
         clock=needs.clock,
         rng=rng,
         report=report,

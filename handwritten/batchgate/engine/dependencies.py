@@ -11,6 +11,7 @@ from batchgate.engine.dispatch.router import Router
 from batchgate.engine.model.batch import Dialect
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.body_readers import OpenBatchFile
+from batchgate.engine.ports.budget_store import BudgetStore
 from batchgate.engine.ports.cluster import Cluster
 from batchgate.engine.ports.event_store import EventStore
 from batchgate.engine.ports.queue import Queue
@@ -35,6 +36,9 @@ class EngineDependencies(Struct, frozen=True, kw_only=True):
     webhooks: WebhookPorts
     events: EventStore
     usage: UsageStore
+    budgets: BudgetStore
+    account_budgets: Mapping[str, int | None] = {}
+    """The monthly budgets of the accounts, in nano-dollars; None for those without."""
     blobs: Blobs
     queue: Queue
     claim_policy: ClaimPolicy

@@ -68,6 +68,7 @@ class Engine:
         self.cluster = needs.cluster
         self._store = needs.store
         self._clock = needs.clock
+        self._budgets, self._account_budgets = needs.budgets, needs.account_budgets
         self._shutdown_timeout = needs.shutdown_timeout
         self._problems = HealthProblems(needs.clock)
         self._stopping_since: int | None = None
@@ -89,6 +90,7 @@ class Engine:
         self.steering = BatchSteering(
             store=needs.store,
             steering=needs.steering,
+            budgets=needs.budgets,
             probe=self._probe,
             clock=needs.clock,
             signals=signals,
@@ -167,6 +169,7 @@ class Engine:
         """Read the providers' keys, resume unfinished work, and start; raises `ConfigurationError`."""
         await self.router.read_keys()
         await self._clock_watch.check()  # before anything is judged by the time
+        await self._budgets.set_account_budgets(self._account_budgets, self._clock.now())
         if self._services is not None:
             await self._services.resume()
         # The cluster first: it decides how much the worker may send.

@@ -81,23 +81,23 @@ def in_order(groups: Iterable[UsageGroup]) -> list[UsageGroup]:
     return sorted(groups, key=lambda group: [getattr(group, name) for name in USAGE_DIMENSIONS])
 
 
+def stored_name(text: str) -> str:
+    """Return a name that every database can store."""
+    shown = text.translate(UNSTORABLE)
+    return shown if len(shown) <= MAX_NAME else f"{shown[: MAX_NAME - 1]}…"
+
+
 def _place(batch: Row, day: str) -> dict[str, object]:
-    return {"day": day, "workspace": batch["workspace"], "api_key": _name(batch["caller"])}
+    return {"day": day, "workspace": batch["workspace"], "api_key": stored_name(batch["caller"])}
 
 
 def _names(called: CalledModel | None) -> tuple[str, str]:
-    return ("", "") if called is None else (_name(called.account), _name(called.model))
+    return ("", "") if called is None else (stored_name(called.account), stored_name(called.model))
 
 
 def _model_row(names: tuple[str, str], amounts: UsageAmounts) -> dict[str, object]:
     return {"account": names[0], "model": names[1]} | msgspec.structs.asdict(amounts)
 
 
-def _name(text: str) -> str:
-    """Return a name that every database can store."""
-    shown = text.translate(UNSTORABLE)
-    return shown if len(shown) <= MAX_NAME else f"{shown[: MAX_NAME - 1]}…"
-
-
 def _filter(text: str | None) -> str | None:
-    return None if text is None else _name(text)
+    return None if text is None else stored_name(text)

@@ -347,7 +347,7 @@ async def test_the_plan_of_an_ended_batch_is_kept_until_it_is_deleted_or_archive
 async def test_a_planned_batch_beyond_the_quotas_leaves_no_rows(database: Database) -> None:
     async with database.store() as store:
         await store.tenants.ensure_workspaces(["w"], 1)
-        assert await store.tenants.update_quotas("w", {"queued_requests": 3}) is not None
+        assert await store.tenants.update_quotas("w", {"queued_requests": 3}, 2000) is not None
         first = await unplanned(store, "a")
         with pytest.raises(QuotaExceeded):
             await unplanned(store, "b")

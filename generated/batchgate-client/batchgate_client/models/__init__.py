@@ -92,6 +92,7 @@ from .message_batch_page import MessageBatchPage
 from .message_batch_request import MessageBatchRequest
 from .model_concurrency import ModelConcurrency
 from .model_estimate import ModelEstimate
+from .monthly_budget import MonthlyBudget
 from .move_deadline import MoveDeadline
 from .native_job import NativeJob
 from .native_job_state import NativeJobState
@@ -119,6 +120,7 @@ from .secret import Secret
 from .secret_list import SecretList
 from .set_concurrency import SetConcurrency
 from .set_priority import SetPriority
+from .spender_kind import SpenderKind
 from .storage_backend import StorageBackend
 from .succeeded_result import SucceededResult
 from .taken_lane import TakenLane
@@ -139,6 +141,7 @@ from .unified_file_list import UnifiedFileList
 from .unified_file_status import UnifiedFileStatus
 from .unified_request_counts import UnifiedRequestCounts
 from .unified_result_error import UnifiedResultError
+from .update_key import UpdateKey
 from .update_webhook import UpdateWebhook
 from .update_workspace import UpdateWorkspace
 from .upload_anthropic_file import UploadAnthropicFile
@@ -250,6 +253,7 @@ __all__ = (
     "MessageBatchRequest",
     "ModelConcurrency",
     "ModelEstimate",
+    "MonthlyBudget",
     "MoveDeadline",
     "NativeJob",
     "NativeJobState",
@@ -277,6 +281,7 @@ __all__ = (
     "SecretList",
     "SetConcurrency",
     "SetPriority",
+    "SpenderKind",
     "StorageBackend",
     "SucceededResult",
     "TakenLane",
@@ -297,6 +302,7 @@ __all__ = (
     "UnifiedFileStatus",
     "UnifiedRequestCounts",
     "UnifiedResultError",
+    "UpdateKey",
     "UpdateWebhook",
     "UpdateWorkspace",
     "UploadAnthropicFile",

@@ -22,11 +22,12 @@ class BatchPause:
             `identical_errors`: Batchgate has paused it, because its first results for a model are the same permanent error.
             `budget_reached`: its responses have cost as much as its budget. `price_unknown`: it has a budget, and the cost
             of a response is unknown. `reuse_failed`: the results that it reuses cannot be read; resumed, it sends all of
-            its other requests. The others concern an account. `key_rejected`: the provider rejects the API key.
-            `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model.
-            `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error.
-            `rate_limited`: the provider asked to wait, or reports that little remains of a rate limit; one request now and
-            then is sent.
+            its other requests. `monthly_budget_reached`: the monthly budget of its workspace, of its API key or of an
+            account that it calls is reached. The others concern an account. `key_rejected`: the provider rejects the API
+            key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the
+            model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server
+            error. `rate_limited`: the provider asked to wait, or reports that little remains of a rate limit; one request
+            now and then is sent.
         reason (str): A human-readable description: what the caller said, the error that requests have in common, or the
             account and its provider's response.
         since (datetime.datetime): When the pause began.

@@ -21,11 +21,15 @@ class CreateKey:
             secret.
         scopes (list[KeyScope] | Unset): The scopes of the key (default `read` and `submit`).
         expires_in_seconds (int | None | Unset): The lifetime of the key in seconds; by default it never expires.
+        monthly_budget_usd (float | Unset): What the responses of a calendar month (UTC) may cost, in US dollars, before
+            the batches of all keys of this name in the workspace are paused. Without this field, the keys of this name keep
+            the budget that they have.
     """
 
     name: str
     scopes: list[KeyScope] | Unset = UNSET
     expires_in_seconds: int | None | Unset = UNSET
+    monthly_budget_usd: float | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name
@@ -43,6 +47,8 @@ class CreateKey:
         else:
             expires_in_seconds = self.expires_in_seconds
 
+        monthly_budget_usd = self.monthly_budget_usd
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -54,6 +60,8 @@ class CreateKey:
             field_dict["scopes"] = scopes
         if expires_in_seconds is not UNSET:
             field_dict["expires_in_seconds"] = expires_in_seconds
+        if monthly_budget_usd is not UNSET:
+            field_dict["monthly_budget_usd"] = monthly_budget_usd
 
         return field_dict
 
@@ -80,10 +88,13 @@ class CreateKey:
 
         expires_in_seconds = _parse_expires_in_seconds(d.pop("expires_in_seconds", UNSET))
 
+        monthly_budget_usd = d.pop("monthly_budget_usd", UNSET)
+
         create_key = cls(
             name=name,
             scopes=scopes,
             expires_in_seconds=expires_in_seconds,
+            monthly_budget_usd=monthly_budget_usd,
         )
 
         return create_key

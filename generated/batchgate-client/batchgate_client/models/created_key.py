@@ -27,6 +27,9 @@ class CreatedKey:
         expires_at (datetime.datetime | None): When the key expires.
         revoked_at (datetime.datetime | None): Always null for a new key.
         last_used_at (datetime.datetime | None): Always null for a new key.
+        monthly_budget_usd (float | None): What the responses of a calendar month (UTC) may cost, in US dollars, before
+            the batches of all keys of this name are paused; null for any amount.
+        monthly_spend_usd (float | None): What is spent of it in this month, in US dollars; null without a budget.
         key (str): The key itself; the gateway stores only its hash.
     """
 
@@ -39,6 +42,8 @@ class CreatedKey:
     expires_at: datetime.datetime | None
     revoked_at: datetime.datetime | None
     last_used_at: datetime.datetime | None
+    monthly_budget_usd: float | None
+    monthly_spend_usd: float | None
     key: str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -76,6 +81,12 @@ class CreatedKey:
         else:
             last_used_at = self.last_used_at
 
+        monthly_budget_usd: float | None
+        monthly_budget_usd = self.monthly_budget_usd
+
+        monthly_spend_usd: float | None
+        monthly_spend_usd = self.monthly_spend_usd
+
         key = self.key
 
         field_dict: dict[str, Any] = {}
@@ -91,6 +102,8 @@ class CreatedKey:
                 "expires_at": expires_at,
                 "revoked_at": revoked_at,
                 "last_used_at": last_used_at,
+                "monthly_budget_usd": monthly_budget_usd,
+                "monthly_spend_usd": monthly_spend_usd,
                 "key": key,
             }
         )
@@ -162,6 +175,20 @@ class CreatedKey:
 
         last_used_at = _parse_last_used_at(d.pop("last_used_at"))
 
+        def _parse_monthly_budget_usd(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        monthly_budget_usd = _parse_monthly_budget_usd(d.pop("monthly_budget_usd"))
+
+        def _parse_monthly_spend_usd(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        monthly_spend_usd = _parse_monthly_spend_usd(d.pop("monthly_spend_usd"))
+
         key = d.pop("key")
 
         created_key = cls(
@@ -174,6 +201,8 @@ class CreatedKey:
             expires_at=expires_at,
             revoked_at=revoked_at,
             last_used_at=last_used_at,
+            monthly_budget_usd=monthly_budget_usd,
+            monthly_spend_usd=monthly_spend_usd,
             key=key,
         )
 

@@ -22,10 +22,11 @@ class HealthProblem:
             runs batches. `storage_error`: the database or the blob storage fails. `damaged_blob`: a stored file is missing,
             or its bytes are not those that were written. `internal_error`: a fault of Batchgate itself. `clock_in_doubt`:
             the clock has jumped, or differs from the database's; nothing expires meanwhile. `configuration_error`: a
-            setting is missing or wrong, such as the account of a job that runs at its provider. `crashed`: a component has
-            stopped until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All
-            other codes are reasons why an account is paused, see `PauseCode`; `provider_failing` is also the code if the
-            batch API of a provider refuses a step of a job.
+            setting is missing or wrong, such as the account of a job that runs at its provider. `monthly_budget_reached`:
+            an account has spent its monthly budget, and batches that call it are paused. `crashed`: a component has stopped
+            until the process restarts. `more_problems`: the process has more problems than fit in a heartbeat. All other
+            codes are reasons why an account is paused, see `PauseCode`; `provider_failing` is also the code if the batch
+            API of a provider refuses a step of a job.
         component (str): The component with the problem, such as `results`, `queue` or `account/NAME`.
         since (datetime.datetime): When the problem began.
         message (str): A human-readable description.

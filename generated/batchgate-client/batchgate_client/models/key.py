@@ -28,6 +28,9 @@ class Key:
         revoked_at (datetime.datetime | None): When the key becomes invalid; in the future if the key was replaced with
             a grace period.
         last_used_at (datetime.datetime | None): When the key was last used, with a delay of at most one minute.
+        monthly_budget_usd (float | None): What the responses of a calendar month (UTC) may cost, in US dollars, before
+            the batches of all keys of this name are paused; null for any amount.
+        monthly_spend_usd (float | None): What is spent of it in this month, in US dollars; null without a budget.
     """
 
     id: str
@@ -39,6 +42,8 @@ class Key:
     expires_at: datetime.datetime | None
     revoked_at: datetime.datetime | None
     last_used_at: datetime.datetime | None
+    monthly_budget_usd: float | None
+    monthly_spend_usd: float | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,6 +80,12 @@ class Key:
         else:
             last_used_at = self.last_used_at
 
+        monthly_budget_usd: float | None
+        monthly_budget_usd = self.monthly_budget_usd
+
+        monthly_spend_usd: float | None
+        monthly_spend_usd = self.monthly_spend_usd
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -88,6 +99,8 @@ class Key:
                 "expires_at": expires_at,
                 "revoked_at": revoked_at,
                 "last_used_at": last_used_at,
+                "monthly_budget_usd": monthly_budget_usd,
+                "monthly_spend_usd": monthly_spend_usd,
             }
         )
 
@@ -158,6 +171,20 @@ class Key:
 
         last_used_at = _parse_last_used_at(d.pop("last_used_at"))
 
+        def _parse_monthly_budget_usd(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        monthly_budget_usd = _parse_monthly_budget_usd(d.pop("monthly_budget_usd"))
+
+        def _parse_monthly_spend_usd(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        monthly_spend_usd = _parse_monthly_spend_usd(d.pop("monthly_spend_usd"))
+
         key = cls(
             id=id,
             name=name,
@@ -168,6 +195,8 @@ class Key:
             expires_at=expires_at,
             revoked_at=revoked_at,
             last_used_at=last_used_at,
+            monthly_budget_usd=monthly_budget_usd,
+            monthly_spend_usd=monthly_spend_usd,
         )
 
         key.additional_properties = d

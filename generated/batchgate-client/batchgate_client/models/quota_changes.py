@@ -24,7 +24,8 @@ class QuotaChanges:
         files (int | None | Unset): The number of uploaded files, until they are deleted or expire.
         creates_per_minute (int | None | Unset): The number of batches and uploads that are accepted in a minute of the
             clock, in one count.
-        monthly_spend_usd (float | None | Unset): The cost of responses in a calendar month (UTC), in US dollars.
+        monthly_spend_usd (float | None | Unset): The cost of responses in a calendar month (UTC), in US dollars. When
+            it is reached, running batches are paused.
     """
 
     queued_requests: int | None | Unset = UNSET

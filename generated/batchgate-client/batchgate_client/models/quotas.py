@@ -22,7 +22,8 @@ class Quotas:
         files (int | None): The number of uploaded files, until they are deleted or expire.
         creates_per_minute (int | None): The number of batches and uploads that are accepted in a minute of the clock,
             in one count.
-        monthly_spend_usd (float | None): The cost of responses in a calendar month (UTC), in US dollars.
+        monthly_spend_usd (float | None): The cost of responses in a calendar month (UTC), in US dollars. When it is
+            reached, running batches are paused.
     """
 
     queued_requests: int | None

@@ -9,6 +9,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
+    from ..models.monthly_budget import MonthlyBudget
     from ..models.usage_group import UsageGroup
     from ..models.workspace import Workspace
 
@@ -27,6 +28,8 @@ class UsageReport:
         total (UsageGroup): What results used and cost. The fields `day` to `key` are there if the usage is grouped by
             them.
         workspace (Workspace): A workspace (a tenant).
+        monthly_budgets (list[MonthlyBudget]): The budgets for a month of the caller's workspace and its API keys; for a
+            key with the scope `admin`, of all workspaces, all keys and the accounts.
     """
 
     since: datetime.date
@@ -34,6 +37,7 @@ class UsageReport:
     data: list[UsageGroup]
     total: UsageGroup
     workspace: Workspace
+    monthly_budgets: list[MonthlyBudget]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,6 +54,11 @@ class UsageReport:
 
         workspace = self.workspace.to_dict()
 
+        monthly_budgets = []
+        for monthly_budgets_item_data in self.monthly_budgets:
+            monthly_budgets_item = monthly_budgets_item_data.to_dict()
+            monthly_budgets.append(monthly_budgets_item)
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -59,6 +68,7 @@ class UsageReport:
                 "data": data,
                 "total": total,
                 "workspace": workspace,
+                "monthly_budgets": monthly_budgets,
             }
         )
 
@@ -66,6 +76,7 @@ class UsageReport:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.monthly_budget import MonthlyBudget  # noqa: PLC0415
         from ..models.usage_group import UsageGroup  # noqa: PLC0415
         from ..models.workspace import Workspace  # noqa: PLC0415
 
@@ -85,12 +96,20 @@ class UsageReport:
 
         workspace = Workspace.from_dict(d.pop("workspace"))
 
+        monthly_budgets = []
+        _monthly_budgets = d.pop("monthly_budgets")
+        for monthly_budgets_item_data in _monthly_budgets:
+            monthly_budgets_item = MonthlyBudget.from_dict(monthly_budgets_item_data)
+
+            monthly_budgets.append(monthly_budgets_item)
+
         usage_report = cls(
             since=since,
             until=until,
             data=data,
             total=total,
             workspace=workspace,
+            monthly_budgets=monthly_budgets,
         )
 
         usage_report.additional_properties = d

@@ -21,8 +21,8 @@ class WorkspaceUse:
         files (int): The number of uploaded files, until they are deleted or expire.
         creates_per_minute (int): The number of batches and uploads that were accepted in the current minute of the
             clock.
-        monthly_spend_usd (float): The cost of responses at the prices in the settings, for batches that ended in this
-            calendar month (UTC) and batches that have not ended.
+        monthly_spend_usd (float): The cost of the responses of this calendar month (UTC) at the prices of the settings
+            and of the catalogue.
     """
 
     queued_requests: int

@@ -9,8 +9,10 @@ from batchgate.api.binding import value_or_none
 from batchgate.api.context import SCOPES, TENANTS, USAGE, WORKSPACE
 from batchgate.api.gateway.usage_view import usage_report
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, ApiKey
+from batchgate.engine.model.budget import budget_of
 from batchgate.engine.model.daily_usage import UsageDimension, UsageQuery
 from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.monthly_budget import MonthlyBudget, budgets_of_keys
 from batchgate.engine.model.times import rfc3339, rfc3339_or_none
 from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR, Quotas, QuotaUsage, Workspace
 from batchgate.engine.tenancy.tenants import ApiKeyOptions
@@ -30,7 +32,10 @@ class WorkspacesHandler:
         """Return usage, and the quotas of the caller's own workspace."""
         query = _usage_query(request, parameters)
         groups = await request.app[USAGE].read(query)
-        return usage_report(query, groups, _workspace(*await request.app[TENANTS].find_workspace(request[WORKSPACE])))
+        workspace = _workspace(*await request.app[TENANTS].find_workspace(request[WORKSPACE]))
+        budgets = await request.app[TENANTS].monthly_budgets()
+        visible = budgets if "admin" in request[SCOPES] else [b for b in budgets if b.workspace == request[WORKSPACE]]
+        return usage_report(query, groups, workspace, visible)
 
     async def create_workspace(
         self,
@@ -82,7 +87,13 @@ class APIKeysHandler:
         """Create an API key of a workspace, and return it."""
         _check_name(body.name)
         scopes = tuple(dict.fromkeys(value_or_none(body.scopes) or DEFAULT_SCOPES))
-        options = ApiKeyOptions(name=body.name, scopes=scopes, lifetime=value_or_none(body.expires_in_seconds))
+        dollars = value_or_none(body.monthly_budget_usd)
+        options = ApiKeyOptions(
+            name=body.name,
+            scopes=scopes,
+            lifetime=value_or_none(body.expires_in_seconds),
+            monthly_budget=None if dollars is None else budget_of(dollars),
+        )
         return _created(*await request.app[TENANTS].create_key(parameters.workspace, options))
 
     async def list_keys(self, request: web.Request, parameters: parameters.ListKeysParameters) -> gateway.KeyList:
@@ -92,16 +103,25 @@ class APIKeysHandler:
             after=value_or_none(parameters.after),
             limit=value_or_none(parameters.limit) or DEFAULT_LIMIT,
         )
-        data = [_key(key) for key in page.keys]
+        budgets = budgets_of_keys(await request.app[TENANTS].monthly_budgets())
+        data = [_key(key, budgets.get((key.workspace, key.name))) for key in page.keys]
         return gateway.KeyList(data=data, has_more=page.has_more, last_id=data[-1].id if data else None)
 
     async def get_key(self, request: web.Request, parameters: parameters.GetKeyParameters) -> gateway.Key:
         """Return an API key without its value."""
-        return _key(await request.app[TENANTS].find_key(parameters.key_id))
+        return _key(*await request.app[TENANTS].find_key_with_budget(parameters.key_id))
+
+    async def update_key(
+        self, request: web.Request, parameters: parameters.UpdateKeyParameters, body: gateway.UpdateKey
+    ) -> gateway.Key:
+        """Change the monthly budget of an API key."""
+        dollars = body.monthly_budget_usd
+        budget = None if dollars is None else budget_of(dollars)
+        return _key(*await request.app[TENANTS].change_key_budget(parameters.key_id, budget))
 
     async def revoke_key(self, request: web.Request, parameters: parameters.RevokeKeyParameters) -> gateway.Key:
         """Revoke an API key."""
-        return _key(await request.app[TENANTS].revoke_key(parameters.key_id))
+        return _key(*await request.app[TENANTS].revoke_key(parameters.key_id))
 
     async def rotate_key(
         self, request: web.Request, parameters: parameters.RotateKeyParameters, body: gateway.RotateKey
@@ -182,7 +202,7 @@ def _use(use: QuotaUsage) -> gateway.WorkspaceUse:
     )
 
 
-def _key(key: ApiKey) -> gateway.Key:
+def _key(key: ApiKey, budget: MonthlyBudget | None) -> gateway.Key:
     return gateway.Key(
         id=key.id,
         name=key.name,
@@ -193,8 +213,10 @@ def _key(key: ApiKey) -> gateway.Key:
         expires_at=rfc3339_or_none(key.expires_at),
         revoked_at=rfc3339_or_none(key.revoked_at),
         last_used_at=rfc3339_or_none(key.last_used_at),
+        monthly_budget_usd=None if budget is None else budget.budget / NANODOLLARS_PER_DOLLAR,
+        monthly_spend_usd=None if budget is None else budget.spent / NANODOLLARS_PER_DOLLAR,
     )
 
 
-def _created(key: ApiKey, secret: str) -> gateway.CreatedKey:
-    return gateway.CreatedKey(**msgspec.structs.asdict(_key(key)), key=secret)
+def _created(key: ApiKey, budget: MonthlyBudget | None, secret: str) -> gateway.CreatedKey:
+    return gateway.CreatedKey(**msgspec.structs.asdict(_key(key, budget)), key=secret)

@@ -8,13 +8,16 @@ from typing import TypeVar
 from msgspec import UNSET, UnsetType
 
 from batchgate.engine.model.daily_usage import UsageAmounts, UsageDimension, UsageGroup, UsageQuery, total_amounts
+from batchgate.engine.model.monthly_budget import MonthlyBudget
 from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR
 from batchgate_api import gateway
 
 T = TypeVar("T")
 
 
-def usage_report(query: UsageQuery, groups: Sequence[UsageGroup], workspace: gateway.Workspace) -> gateway.UsageReport:
+def usage_report(
+    query: UsageQuery, groups: Sequence[UsageGroup], workspace: gateway.Workspace, budgets: Sequence[MonthlyBudget]
+) -> gateway.UsageReport:
     """Return the report of a query."""
     total = UsageGroup(amounts=total_amounts([group.amounts for group in groups]))
     return gateway.UsageReport(
@@ -23,6 +26,7 @@ def usage_report(query: UsageQuery, groups: Sequence[UsageGroup], workspace: gat
         data=[_group(group, query.by) for group in groups],
         total=_group(total, ()),
         workspace=workspace,
+        monthly_budgets=[_budget(budget) for budget in budgets],
     )
 
 
@@ -45,6 +49,17 @@ def _group(group: UsageGroup, by: Collection[UsageDimension]) -> gateway.UsageGr
         saved_usd=amounts.saved / NANODOLLARS_PER_DOLLAR,
         unpriced=amounts.unpriced,
         paid_twice=amounts.paid_twice,
+    )
+
+
+def _budget(budget: MonthlyBudget) -> gateway.MonthlyBudget:
+    return gateway.MonthlyBudget(
+        kind=budget.kind,
+        workspace=budget.workspace or None,
+        name=budget.name,
+        month=budget.month,
+        budget_usd=budget.budget / NANODOLLARS_PER_DOLLAR,
+        spent_usd=budget.spent / NANODOLLARS_PER_DOLLAR,
     )
 
 

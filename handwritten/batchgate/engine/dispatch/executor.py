@@ -248,7 +248,7 @@ class Executor:
         """
         permit = await self._acquire_permit(run)
         if run.gate is not None:
-            await self._wait_at(run.gate, run.limiter, permit)
+            await self._wait_at(run.gate, run.account, run.limiter, permit)
         run.on_sending(True)
         started, reported, outcome, answer = time.perf_counter(), ABANDONED, limits.ABANDONED, None
         try:
@@ -282,10 +282,10 @@ class Executor:
         )
 
     @staticmethod
-    async def _wait_at(gate: BudgetGate, limiter: Limiter, permit: Permit) -> None:
-        """Wait with a permit until the answers so far have not paused the batch."""
+    async def _wait_at(gate: BudgetGate, account: str, limiter: Limiter, permit: Permit) -> None:
+        """Wait with a permit until the answers so far have not paused the batch, and no budget does."""
         try:
-            await gate.wait()
+            await gate.wait(account)
         except BaseException:
             limiter.release(permit, limits.ABANDONED)
             raise

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from batchgate.engine.dispatch.admission import AdmissionControl, LimiterKey
 from batchgate.engine.dispatch.batch_caps import BatchCaps
+from batchgate.engine.dispatch.budget_check import BudgetCheck
 from batchgate.engine.dispatch.budget_gate import BudgetGates
 from batchgate.engine.dispatch.call_timer import CallTimer
 from batchgate.engine.dispatch.claim_policy import ClaimPolicy
@@ -51,6 +52,7 @@ class Worker:
         telemetry: Telemetry,
         concurrency: int,
         extras: Callable[[Claim], ShardExtras],
+        budgets: BudgetCheck,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -62,7 +64,7 @@ class Worker:
         self._report = report
         self._telemetry = telemetry
         self._extras = extras
-        self._gates = BudgetGates(store)
+        self._gates = BudgetGates(store, budgets)
         self._caps = BatchCaps()
         self._runs: dict[QueuedShard, ShardRun] = {}
         self._tasks: dict[QueuedShard, asyncio.Task[None]] = {}
@@ -276,7 +278,7 @@ class Worker:
             telemetry=self._telemetry,
             extras=self._extras(claim),
             call_timer=CallTimer(self._clock),
-            gate=self._gates.of(claim.batch),
+            gate=self._gates.of(claim),
             places=self._caps.places(claim.batch.key),
         )
         if self._is_stopped(claim):

@@ -12,6 +12,7 @@ from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.completion_window import LONGEST_WINDOW
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.health_report import one_line
+from batchgate.engine.model.monthly_budget import cannot_resume
 from batchgate.engine.model.priority import Priority
 from batchgate.engine.model.steering import (
     Action,
@@ -26,6 +27,7 @@ from batchgate.engine.model.steering import (
 from batchgate.engine.model.times import rfc3339
 from batchgate.engine.ports.batch_signals import BatchSignals
 from batchgate.engine.ports.batch_store import BatchStore
+from batchgate.engine.ports.budget_store import BudgetStore
 from batchgate.engine.ports.steering_store import SteeringStore
 from batchgate.engine.storage.storage_probe import StorageProbe
 
@@ -41,12 +43,14 @@ class BatchSteering:
         *,
         store: BatchStore,
         steering: SteeringStore,
+        budgets: BudgetStore,
         probe: StorageProbe,
         clock: Clock,
         signals: BatchSignals,
     ) -> None:
         self._store = store
         self._steering = steering
+        self._budgets = budgets
         self._probe = probe
         self._clock = clock
         self._signals = signals
@@ -61,8 +65,14 @@ class BatchSteering:
     async def resume(self, workspace: str, batch_id: str, *, by: str) -> Batch:
         """Resume a batch; one that is not paused is returned unchanged.
 
-        Raises `RefusedError` if its budget is reached.
+        Raises `RefusedError` if its budget is reached, or the monthly one of its workspace or its API key. If that of
+        an account is reached, the batch is paused again before it calls the account.
         """
+        found = require_batch(await self._store.find_batch(workspace, batch_id), batch_id)
+        if found.pause is not None:
+            for reached in await self._budgets.reached_budgets(found.key, self._clock.now()):
+                if reached.kind != "account":
+                    raise cannot_resume(batch_id, reached)
         batch = await self._steer(workspace, batch_id, Resume(), by=by)
         if batch.pause is None:
             return batch

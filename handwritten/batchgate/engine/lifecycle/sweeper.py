@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 
+from batchgate.engine.lifecycle.account_budgets import AccountBudgets
 from batchgate.engine.lifecycle.usage_retention import UsageRetention
 from batchgate.engine.model.batch import EXPEDITED_BEFORE_EXPIRY
 from batchgate.engine.model.clock import DAY, ExpiryClock
@@ -50,6 +51,7 @@ class Sweeper:
         expedite: Callable[[Sequence[int]], Awaitable[None]],
         enqueue_missing: Callable[[], Awaitable[None]],
         usage: UsageRetention,
+        budgets: AccountBudgets,
         report: HealthReporter,
     ) -> None:
         self._store = store
@@ -63,6 +65,7 @@ class Sweeper:
         self._expedite_batches = expedite
         self._enqueue_missing_jobs = enqueue_missing
         self._usage = usage
+        self._budgets = budgets
         self._report = report
         self._due: int | None = None
         self._has_expiry_lease = False
@@ -80,8 +83,9 @@ class Sweeper:
         """
         # One time for all steps: whatever becomes due meanwhile is found as the next due time.
         now = self._clock.now()
-        # Every process expedites batches, since each has its own wait queues.
+        # Every process expedites batches, since each has its own wait queues; and reports the problems of its accounts.
         await self._run_step(self._expedite, now)
+        await self._run_step(self._budgets.report_reached, now)
         timed = (self._expire, self._archive, self._expire_files, self._usage.drop_old, self._find_next_due)
         expired = await self._may_expire() and await self._run_steps(timed, now)
         others = (self._signal, self._remove_orphan_blobs, self._enqueue_missing)

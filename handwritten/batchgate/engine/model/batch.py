@@ -30,9 +30,11 @@ BatchStatus: TypeAlias = Literal["validating", "failed", "in_progress", "canceli
 BatchEnd: TypeAlias = Literal["canceled", "expired", "completed"]
 """Why a batch ended."""
 
-BatchPauseCode: TypeAlias = Literal["requested", "identical_errors", "reuse_failed", BudgetPauseCode]
+BatchPauseCode: TypeAlias = Literal[
+    "requested", "identical_errors", "reuse_failed", "monthly_budget_reached", BudgetPauseCode
+]
 """``requested``: a caller has paused the batch. ``identical_errors``: see `fail_fast`. ``reuse_failed``: the results
-that it reuses cannot be read."""
+that it reuses cannot be read. ``monthly_budget_reached``: see `monthly_budget`."""
 
 EXPEDITED_BEFORE_EXPIRY = 2 * HOUR
 """From this long before its expiry, a batch is sent before all batches that have more time."""

@@ -33,7 +33,9 @@ _ENDINGS: Final[Mapping[BatchEnd, EventType]] = {
     "expired": "batch.expired",
     "canceled": "batch.canceled",
 }
-_PAUSES: Final[Mapping[str, tuple[EventType, ...]]] = {"budget_reached": ("batch.budget_reached",)}
+_PAUSES: Final[Mapping[str, tuple[EventType, ...]]] = dict.fromkeys(
+    ("budget_reached", "monthly_budget_reached"), ("batch.budget_reached",)
+)
 """The events of pauses by their codes, beside that of every pause."""
 _OPENAI_TYPES: Final[Mapping[EventType, str]] = {
     "batch.completed": "batch.completed",

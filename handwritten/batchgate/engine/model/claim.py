@@ -21,3 +21,5 @@ class Claim(Struct, frozen=True, kw_only=True):
     """The indexes of other requests that an earlier claim has sent, and whose answers are lost."""
     withheld: frozenset[int] = frozenset()
     """The indexes of requests without a result that belong to active jobs of the native lane: they are not sent."""
+    has_monthly_budget: bool = False
+    """Whether the batch has a workspace or an API key with a monthly budget, or there is an account with one."""

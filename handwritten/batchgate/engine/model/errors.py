@@ -13,6 +13,7 @@ The class hierarchy::
     │           └── UpstreamUnreachable   no connection at all, so nothing was sent
     ├── StoreError                the database could not read or write
     │   └── StaleClaim            another worker has claimed the shard since
+    ├── BudgetReached             an account has spent what it may in a month
     ├── BlobError                 the blob storage could not read or write
     │   └── DamagedBlob           the blob is missing, or is not what was written
     └── ClockError                the time is in doubt, so nothing is expired or removed by it
@@ -116,6 +117,10 @@ class QuotaExceeded(RefusedError):
         super().__init__("rate_limit_error", message, code="quota_exceeded", headers=headers)
 
 
+class BudgetReached(BatchgateError):
+    """An account has spent what it may in a month; its batches are paused."""
+
+
 class RequestError(BatchgateError):
     """One request of a batch ends with an error as its result."""
 
@@ -202,7 +207,7 @@ class ClockError(BatchgateError):
     """The time is in doubt: the clock has jumped, or differs from the database's."""
 
 
-LOGGABLE_ERRORS: Final = (OSError, ConfigurationError, StoreError, BlobError, ClockError)
+LOGGABLE_ERRORS: Final = (OSError, ConfigurationError, StoreError, BlobError, BudgetReached, ClockError)
 """Errors whose messages never quote a request or a key; the message of any other exception may."""
 
 

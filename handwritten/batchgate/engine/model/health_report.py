@@ -33,6 +33,7 @@ ProblemCode: TypeAlias = Literal[
     "internal_error",
     "clock_in_doubt",
     "configuration_error",
+    "monthly_budget_reached",
     "crashed",
     "more_problems",
     PauseCode,

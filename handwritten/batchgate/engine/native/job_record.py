@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from msgspec import Struct, structs
 
+from batchgate.engine.dispatch.budget_check import BudgetCheck
 from batchgate.engine.dispatch.executor import Executor
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.model.clock import ExpiryClock
@@ -40,6 +41,7 @@ class NativeServices(Struct, frozen=True, kw_only=True):
     queue: Queue
     router: Router
     executor: Executor
+    budgets: BudgetCheck
     clock: ExpiryClock
     rng: random.Random
     report: HealthReporter

@@ -219,6 +219,8 @@ class JobRun:
                 await self._record.end("withdrawn", stop)
             case "planned" if batch.pause is not None:
                 await self._record.sleep(LOOK_AGAIN)
+            case "planned" if not await self._services.budgets.may_send(batch, self._record.job.account):
+                await self._record.sleep(LOOK_AGAIN)
             case "planned":
                 await self._submission.submit_when_there_is_room(batch, endpoint, batches)
             case "submitting" if batch.pause is not None and stop is None and not self._record.job.may_exist:

@@ -31,7 +31,7 @@ class TenantStore(Protocol):
         """Read a page in the order of names, starting after ``after``."""
         ...
 
-    async def update_quotas(self, name: str, changes: Mapping[str, int | None]) -> Workspace | None:
+    async def update_quotas(self, name: str, changes: Mapping[str, int | None], now: int) -> Workspace | None:
         """Set quotas of a workspace; the keys of ``changes`` are fields of `Quotas`."""
         ...
 
@@ -47,8 +47,11 @@ class TenantStore(Protocol):
         """Check whether a key was ever created; from then on every call needs one."""
         ...
 
-    async def create_key(self, new: ApiKey, *, first: bool) -> None:
-        """Store a key of an existing workspace; with ``first``, refuse it if there is a key already."""
+    async def create_key(self, new: ApiKey, *, first: bool, monthly_budget: int | None = None) -> None:
+        """Store a key of an existing workspace; with ``first``, refuse it if there is a key already.
+
+        ``monthly_budget`` is one for all keys of its name; None leaves the one that they have.
+        """
         ...
 
     async def rotate_key(self, key_id: str, new: ApiKey, revoked_at: int) -> None:

@@ -11,6 +11,7 @@ from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import (
     LOGGABLE_ERRORS,
     BlobError,
+    BudgetReached,
     ClockError,
     ConfigurationError,
     DamagedBlob,
@@ -78,6 +79,8 @@ class HealthProblems:
 def _code(error: Exception) -> ProblemCode:
     if isinstance(error, ClockError):
         return "clock_in_doubt"
+    if isinstance(error, BudgetReached):
+        return "monthly_budget_reached"
     if isinstance(error, DamagedBlob):
         return "damaged_blob"
     if isinstance(error, ConfigurationError):

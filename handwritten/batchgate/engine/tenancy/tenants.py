@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -20,7 +20,9 @@ from batchgate.engine.model.api_key import (
 from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.ids import new_id
+from batchgate.engine.model.monthly_budget import MonthlyBudget, budgets_of_keys
 from batchgate.engine.model.workspace import Quotas, QuotaUsage, Workspace, WorkspacePage
+from batchgate.engine.ports.budget_store import BudgetStore
 from batchgate.engine.ports.tenant_store import TenantStore
 from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
 
@@ -49,13 +51,23 @@ class ApiKeyOptions(Struct, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...] = DEFAULT_SCOPES
     lifetime: int | None = None
     """Seconds from the creation to the expiry; None for a key that does not expire."""
+    monthly_budget: int | None = None
+    """What the batches of all keys of its name may cost in a month; None leaves the budget that they have."""
 
 
 class Tenants:
     """Creates, finds, lists and changes workspaces and keys; the HTTP API authorizes the caller before."""
 
-    def __init__(self, store: TenantStore, key_cache: ApiKeyCache, clock: Clock, configured: ConfiguredTenants) -> None:
+    def __init__(
+        self,
+        store: TenantStore,
+        budgets: BudgetStore,
+        key_cache: ApiKeyCache,
+        clock: Clock,
+        configured: ConfiguredTenants,
+    ) -> None:
         self._store = store
+        self._budgets = budgets
         self._key_cache = key_cache
         self._clock = clock
         self._configured = configured
@@ -84,7 +96,7 @@ class Tenants:
 
     async def update_quotas(self, name: str, changes: Mapping[str, int | None]) -> tuple[Workspace, QuotaUsage]:
         """Change quotas of a workspace; the keys of ``changes`` are fields of `Quotas`."""
-        updated = _require_workspace(await self._store.update_quotas(name, changes), name)
+        updated = _require_workspace(await self._store.update_quotas(name, changes, self._clock.now()), name)
         logger.info("quotas of workspace %r changed", name, extra={"action": "workspace_updated", "workspace": name})
         return updated, await self._store.find_usage(name, self._clock.now())
 
@@ -99,20 +111,42 @@ class Tenants:
             raise workspace_not_found(name)
         logger.info("workspace %r archived", name, extra={"action": "workspace_archived", "workspace": name})
 
-    async def create_key(self, workspace: str, options: ApiKeyOptions) -> tuple[ApiKey, str]:
-        """Create a key, and return it with its secret; raises `RefusedError` if there is no such workspace."""
+    async def create_key(self, workspace: str, options: ApiKeyOptions) -> tuple[ApiKey, MonthlyBudget | None, str]:
+        """Create a key, and return it with its budget and its secret.
+
+        Raises `RefusedError` if there is no such workspace.
+        """
         first = not self._configured.has_keys and not await self._key_cache.has_keys()
         if first and "admin" not in options.scopes:
             raise RefusedError("invalid_request_error", FIRST_KEY_NEEDS_ADMIN, param="scopes")
         key, secret = self._new_key(workspace, options)
-        await self._store.create_key(key, first=first)
+        await self._store.create_key(key, first=first, monthly_budget=options.monthly_budget)
         self._key_cache.invalidate()
         logger.info("key %r created", key.id, extra={"action": "key_created", "key": key.id, "workspace": workspace})
-        return key, secret
+        return *await self._with_budget(key), secret
 
     async def find_key(self, key_id: str) -> ApiKey:
         """Return a stored key; raises `RefusedError` if there is none."""
         return _require_key(await self._store.find_key(key_id), key_id)
+
+    async def find_key_with_budget(self, key_id: str) -> tuple[ApiKey, MonthlyBudget | None]:
+        """Return a stored key, and the budget of all keys of its name; raises `RefusedError` if there is none."""
+        return await self._with_budget(await self.find_key(key_id))
+
+    async def _with_budget(self, key: ApiKey) -> tuple[ApiKey, MonthlyBudget | None]:
+        return key, budgets_of_keys(await self.monthly_budgets()).get((key.workspace, key.name))
+
+    async def change_key_budget(self, key_id: str, budget: int | None) -> tuple[ApiKey, MonthlyBudget | None]:
+        """Change the budget of all keys that have the name of a key; raises `RefusedError` if there is no such key."""
+        key = await self.find_key(key_id)
+        await self._budgets.set_key_budget(key.workspace, key.name, budget, self._clock.now())
+        fields = {"action": "key_updated", "key": key_id, "workspace": key.workspace}
+        logger.info("monthly budget of key %r changed", key_id, extra=fields)
+        return await self._with_budget(key)
+
+    async def monthly_budgets(self) -> Sequence[MonthlyBudget]:
+        """Return all monthly budgets, with what is spent of them."""
+        return await self._budgets.monthly_budgets(self._clock.now())
 
     async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> ApiKeyPage:
         """Return a page of a workspace's keys, newest first; raises `RefusedError` for an unknown ``after``."""
@@ -123,7 +157,7 @@ class Tenants:
             raise RefusedError("invalid_request_error", message, param="after")
         return page
 
-    async def rotate_key(self, key_id: str, grace: int) -> tuple[ApiKey, str]:
+    async def rotate_key(self, key_id: str, grace: int) -> tuple[ApiKey, MonthlyBudget | None, str]:
         """Replace a key by a new one with the same lifetime; the old one stays valid for ``grace`` seconds."""
         old = await self.find_key(key_id)
         lifetime = None if old.expires_at is None else (old.expires_at - old.created_at) // MICROSECONDS
@@ -135,9 +169,9 @@ class Tenants:
         logger.info(
             "key %r replaced", key_id, extra={"action": "key_rotated", "key": key_id, "workspace": old.workspace}
         )
-        return key, secret
+        return *await self._with_budget(key), secret
 
-    async def revoke_key(self, key_id: str) -> ApiKey:
+    async def revoke_key(self, key_id: str) -> tuple[ApiKey, MonthlyBudget | None]:
         """Revoke a key; raises `RefusedError` for the last valid admin key."""
         another_admin = self._configured.has_admin
         revoked = await self._store.revoke_key(key_id, self._clock.now(), another_admin=another_admin)
@@ -146,7 +180,7 @@ class Tenants:
         logger.info(
             "key %r revoked", key_id, extra={"action": "key_revoked", "key": key_id, "workspace": key.workspace}
         )
-        return key
+        return await self._with_budget(key)
 
     def _new_key(self, workspace: str, options: ApiKeyOptions) -> tuple[ApiKey, str]:
         secret, now = generate_key(), self._clock.now()

@@ -41,6 +41,7 @@ _FILES: Final = (
     "webhooks",
     "events",
     "usage",
+    "budgets",
 )
 QUERIES: Final = {
     name: text.encode()

@@ -13,6 +13,7 @@ from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.native_job import ACTIVE_STATES, NativeJob
 from batchgate.engine.model.price import Spend
 from batchgate.engine.model.shard import QueuedShard, ResultChunk
+from batchgate.store.budget_records import charged_by_late_answers, spender_columns
 from batchgate.store.native_records import (
     LateAnswerCount,
     can_hold,
@@ -29,7 +30,6 @@ from batchgate.store.native_records import (
     withheld_seqs,
 )
 from batchgate.store.postgres.connection import Params, PostgresPool, Row, Transaction
-from batchgate.store.postgres.quotas import add_spend
 from batchgate.store.postgres.sent_marks import SentMarks
 from batchgate.store.postgres.transactions import store_results
 from batchgate.store.postgres.usage import add_late_usage
@@ -222,8 +222,7 @@ async def _count_paid_twice(transaction: Transaction, late: LateAnswerCount) -> 
     batch = await transaction.fetch_one("count_late_answers", params)
     assert batch is not None
     await add_late_usage(transaction, batch, late)
-    if batch["ended_at"] is not None:
-        await add_spend(transaction, batch["workspace"], late.spend.total, late.at)
+    await transaction.execute("charge_budgets", spender_columns(charged_by_late_answers(batch, late), late.at))
 
 
 async def _hold_shard(transaction: Transaction, claim: Claim) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.batch_event import pause_events
+from batchgate.engine.model.monthly_budget import MonthlyBudget
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.steering import Action, steered
 from batchgate.engine.ports.cluster import ClusterEvent
@@ -29,11 +32,13 @@ async def apply_action(transaction: Transaction, batch: Batch, action: Action, *
     return changed
 
 
-async def pause_by_results(transaction: Transaction, batch_key: int, chunk: ResultChunk) -> None:
-    """Pause a batch that has just got results if these say so."""
+async def pause_by_results(
+    transaction: Transaction, batch_key: int, chunk: ResultChunk, reached: Sequence[MonthlyBudget]
+) -> None:
+    """Pause a batch that has just got results if these or a monthly budget say so."""
     row = await transaction.fetch_one("find_batch_by_key", {"key": batch_key})
     assert row is not None
-    found = pause_of_results(row, chunk)
+    found = pause_of_results(row, chunk, reached)
     await transaction.execute("store_fail_fast", {"batch_key": batch_key, "fail_fast": found.fail_fast})
     if found.pause is not None:
         await apply_action(transaction, batch_from_row(row), found.pause, by="", now=chunk.at)

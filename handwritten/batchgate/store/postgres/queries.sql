@@ -110,7 +110,8 @@ SELECT * FROM batches WHERE id = %(id)s AND workspace = %(workspace)s AND delete
 SELECT * FROM batches WHERE id = %(id)s AND workspace = %(workspace)s AND deleted_at IS NULL FOR NO KEY UPDATE
 
 -- name: lock_batch_by_key
-SELECT * FROM batches WHERE key = %(batch_key)s FOR NO KEY UPDATE
+SELECT *, EXISTS (SELECT 1 FROM monthly_budgets) AS has_monthly_budgets
+FROM batches WHERE key = %(batch_key)s FOR NO KEY UPDATE
 
 -- name: find_batch_cursor
 SELECT key FROM batches WHERE id = %(id)s AND workspace = %(workspace)s
@@ -263,6 +264,30 @@ counted AS (
         cost = daily_usage.cost + excluded.cost, saved = daily_usage.saved + excluded.saved,
         unpriced = daily_usage.unpriced + excluded.unpriced,
         paid_twice = daily_usage.paid_twice + excluded.paid_twice
+    RETURNING 1
+),
+spenders AS (
+    -- The count lets the rows of the usage be locked before.
+    SELECT budgets.kind, budgets.workspace, budgets.name, given.cost
+    FROM stored CROSS JOIN (SELECT count(*) FROM counted) AS after_usage
+    CROSS JOIN unnest(
+        %(spender_kinds)s::text[], %(spender_workspaces)s::text[], %(spender_names)s::text[],
+        %(spender_costs)s::bigint[]
+    ) AS given (kind, workspace, name, cost)
+    JOIN monthly_budgets AS budgets USING (kind, workspace, name)
+    ORDER BY budgets.kind, budgets.workspace, budgets.name
+    FOR UPDATE OF budgets
+),
+charged AS (
+    UPDATE monthly_budgets AS budgets
+    SET spent = CASE
+            WHEN budgets.month = %(month)s THEN budgets.spent + spenders.cost
+            WHEN budgets.month < %(month)s THEN spenders.cost
+            ELSE budgets.spent
+        END,
+        month = greatest(budgets.month, %(month)s)
+    FROM spenders
+    WHERE budgets.kind = spenders.kind AND budgets.workspace = spenders.workspace AND budgets.name = spenders.name
 )
 UPDATE batches
 SET succeeded = batches.succeeded + %(succeeded)s, errored = batches.errored + %(errored)s,

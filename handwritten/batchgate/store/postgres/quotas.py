@@ -7,7 +7,7 @@ the last that a transaction locks.
 
 from __future__ import annotations
 
-from batchgate.engine.model.workspace import QuotaDemand, Quotas, check_quotas, month_of
+from batchgate.engine.model.workspace import QuotaDemand, Quotas, check_quotas
 from batchgate.store.postgres.connection import Transaction
 from batchgate.store.tenant_records import creates_row, quotas_from_row, usage_from_row, usage_params
 
@@ -17,7 +17,9 @@ async def reserve_quota(transaction: Transaction, workspace: str, demand: QuotaD
     row = await transaction.fetch_one("find_workspace", {"name": workspace})
     quotas = Quotas() if row is None else quotas_from_row(row)
     if quotas != Quotas():
-        used = await transaction.fetch_one("workspace_usage", usage_params(workspace, now))
+        used = await transaction.fetch_one(
+            "workspace_usage", usage_params(workspace, now, with_spend=quotas.monthly_spend is not None)
+        )
         assert used is not None
         check_quotas(workspace, quotas, usage_from_row(used), demand, now)
     if demand.creates:
@@ -32,9 +34,3 @@ async def add_stored_bytes(transaction: Transaction, workspace: str, stored_byte
     if stored_bytes or files:
         params = {"workspace": workspace, "stored_bytes": stored_bytes, "files": files}
         await transaction.execute("charge_bytes", params)
-
-
-async def add_spend(transaction: Transaction, workspace: str, cost: int, now: int) -> None:
-    """Add the cost of a batch that ends now to the spend of the month."""
-    if cost:
-        await transaction.execute("charge_spend", {"workspace": workspace, "month": month_of(now), "cost": cost})

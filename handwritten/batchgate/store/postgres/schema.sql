@@ -219,7 +219,7 @@ CREATE TABLE workspace_creates (
     PRIMARY KEY (workspace, minute)
 );
 
--- The cost of the batches that ended in a month; the cost of an open batch is in its own row.
+-- Not used: processes of the version before migration 31 count in it the cost of the batches that ended in a month.
 CREATE TABLE workspace_spend (
     workspace text NOT NULL,
     month text NOT NULL,
@@ -390,4 +390,16 @@ CREATE TABLE daily_usage (
     unpriced bigint NOT NULL,
     paid_twice bigint NOT NULL,
     PRIMARY KEY (day, workspace, api_key, account, model, lane, slot)
+);
+
+-- The budgets for a month (UTC) of workspaces, of API keys by their names, and of accounts, whose workspace is empty. What
+-- is spent of them is counted in the transactions that store results; money is in nano-dollars.
+CREATE TABLE monthly_budgets (
+    kind text NOT NULL CHECK (kind IN ('workspace', 'key', 'account')),
+    workspace text NOT NULL,
+    name text NOT NULL,
+    budget bigint NOT NULL,
+    month text NOT NULL,
+    spent bigint NOT NULL,
+    PRIMARY KEY (kind, workspace, name)
 );

@@ -21,6 +21,7 @@ from batchgate.store.postgres import transactions
 from batchgate.store.postgres.address import PostgresAddress
 from batchgate.store.postgres.batch_lists import PostgresBatchLists
 from batchgate.store.postgres.batch_search import PostgresBatchSearch
+from batchgate.store.postgres.budgets import PostgresBudgets
 from batchgate.store.postgres.connection import Params, PostgresPool, Row, is_storable
 from batchgate.store.postgres.events import PostgresEvents
 from batchgate.store.postgres.failures import PostgresFailures
@@ -79,6 +80,7 @@ class PostgresStore(
         self.webhooks: Final = PostgresWebhooks(self._pool)
         self.events: Final = PostgresEvents(self._pool)
         self.usage: Final = PostgresUsage(self._pool)
+        self.budgets: Final = PostgresBudgets(self._pool)
         self.tenants = PostgresTenants(self._pool)
         """Workspaces and API keys; usable while the store is entered."""
         self._mark_writer: asyncio.Task[None] | None = None

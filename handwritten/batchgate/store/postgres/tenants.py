@@ -8,7 +8,9 @@ import msgspec
 
 from batchgate.engine.model.api_key import ApiKey, ApiKeyPage
 from batchgate.engine.model.workspace import QuotaUsage, Workspace, WorkspacePage
+from batchgate.store.budget_records import budget_row, key_budget_row, workspace_budget_row
 from batchgate.store.list_records import NO_UPPER_BOUND
+from batchgate.store.postgres.budgets import set_budget
 from batchgate.store.postgres.connection import Params, PostgresPool, Row, Transaction, is_storable
 from batchgate.store.tenant_records import (
     ADMIN_SCOPE_PATTERN,
@@ -45,8 +47,7 @@ class PostgresTenants:
 
     async def create_workspace(self, new: Workspace) -> bool:
         """Store a workspace; False if the name is or was in use."""
-        row = await self._pool.write(lambda transaction: transaction.fetch_one("insert_workspace", workspace_row(new)))
-        return row is not None
+        return await self._pool.write(lambda transaction: _create_workspace(transaction, new))
 
     async def find_workspace(self, name: str) -> Workspace | None:
         """Read a workspace; None if it does not exist or is archived."""
@@ -59,11 +60,13 @@ class PostgresTenants:
         rows = await self._pool.fetch_all("list_workspaces", {"after": last, "limit": limit + 1})
         return WorkspacePage(workspaces=tuple(map(workspace_from_row, rows[:limit])), has_more=len(rows) > limit)
 
-    async def update_quotas(self, name: str, changes: Mapping[str, int | None]) -> Workspace | None:
+    async def update_quotas(self, name: str, changes: Mapping[str, int | None], now: int) -> Workspace | None:
         """Change some quotas of a workspace; None if it does not exist."""
         if not is_storable(name):
             return None
-        return await self._pool.write(lambda transaction: _update_quotas(transaction, name, changes), repeatable=True)
+        return await self._pool.write(
+            lambda transaction: _update_quotas(transaction, name, changes, now), repeatable=True
+        )
 
     async def archive_workspace(self, name: str, now: int) -> bool:
         """Archive a workspace; False if it does not exist. Refused while it has a batch, a file or a valid key."""
@@ -81,11 +84,12 @@ class PostgresTenants:
         """Return True if any key was ever created."""
         return await self._pool.fetch_one("has_keys", {}) is not None
 
-    async def create_key(self, new: ApiKey, *, first: bool) -> None:
+    async def create_key(self, new: ApiKey, *, first: bool, monthly_budget: int | None = None) -> None:
         """Store a key; refused if its workspace does not exist, or if it is to be the first and is not."""
+        budget = None if monthly_budget is None else key_budget_row(new, monthly_budget)
         if not is_storable(new.workspace):
             raise workspace_not_found(new.workspace)
-        await self._pool.write(lambda transaction: _create_key(transaction, new, first=first))
+        await self._pool.write(lambda transaction: _create_key(transaction, new, budget, first=first))
 
     async def rotate_key(self, key_id: str, new: ApiKey, revoked_at: int) -> None:
         """Store a key that replaces a valid one."""
@@ -131,12 +135,25 @@ class PostgresTenants:
         await self._pool.write(work, repeatable=True, durable=False)
 
 
-async def _update_quotas(transaction: Transaction, name: str, changes: Mapping[str, int | None]) -> Workspace | None:
+async def _create_workspace(transaction: Transaction, new: Workspace) -> bool:
+    created = await transaction.fetch_one("insert_workspace", workspace_row(new)) is not None
+    if created and new.quotas.monthly_spend is not None:
+        await transaction.execute("lock_budgets", {})
+        await set_budget(transaction, workspace_budget_row(new))
+    return created
+
+
+async def _update_quotas(
+    transaction: Transaction, name: str, changes: Mapping[str, int | None], now: int
+) -> Workspace | None:
     found = await transaction.fetch_one("lock_workspace", {"name": name})
     if found is None:
         return None
     quotas = msgspec.structs.asdict(quotas_from_row(found)) | dict(changes)
     updated = await transaction.fetch_one("update_quotas", {"name": name, **quotas})
+    if "monthly_spend" in changes:
+        await transaction.execute("lock_budgets", {})
+        await set_budget(transaction, budget_row("workspace", name, name, changes["monthly_spend"], now))
     return None if updated is None else workspace_from_row(updated)
 
 
@@ -152,13 +169,18 @@ async def _archive(transaction: Transaction, name: str, now: int) -> bool:
     return await transaction.fetch_one("archive_workspace", params) is not None
 
 
-async def _create_key(transaction: Transaction, new: ApiKey, *, first: bool) -> None:
+async def _create_key(
+    transaction: Transaction, new: ApiKey, budget: Mapping[str, object] | None, *, first: bool
+) -> None:
     await transaction.execute("lock_keys", {})
     if await transaction.fetch_one("find_workspace", {"name": new.workspace}) is None:
         raise workspace_not_found(new.workspace)
     if first and await transaction.fetch_one("has_keys", {}) is not None:
         raise api_key_required()
     await transaction.execute("insert_key", api_key_row(new))
+    if budget is not None:
+        await transaction.execute("lock_budgets", {})
+        await set_budget(transaction, budget)
 
 
 async def _rotate(transaction: Transaction, new: ApiKey, params: Params) -> None:

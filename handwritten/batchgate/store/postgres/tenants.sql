@@ -57,14 +57,19 @@ SELECT
     coalesce(
         (SELECT creates FROM workspace_creates WHERE workspace = %(workspace)s AND minute = %(minute)s), 0
     ) AS creates_per_minute,
-    open_batches.cost + coalesce(
-        (SELECT cost FROM workspace_spend WHERE workspace = %(workspace)s AND month = %(month)s), 0
+    -- The budget has the spend of its month; without one, it is added up.
+    coalesce(
+        (
+            SELECT CASE WHEN month >= %(month)s THEN spent ELSE 0 END FROM monthly_budgets
+            WHERE kind = 'workspace' AND workspace = %(workspace)s AND name = %(workspace)s
+        ),
+        (SELECT sum(cost)::bigint FROM daily_usage WHERE day = ANY(%(days)s::text[]) AND workspace = %(workspace)s),
+        0
     ) AS monthly_spend
 FROM (
     SELECT
         count(*) AS batches,
-        coalesce(sum(total - succeeded - errored), 0)::bigint AS requests,
-        coalesce(sum(cost), 0)::bigint AS cost
+        coalesce(sum(total - succeeded - errored), 0)::bigint AS requests
     FROM batches WHERE workspace = %(workspace)s AND ended_at IS NULL
 ) AS open_batches
 
@@ -80,10 +85,6 @@ INSERT INTO workspace_bytes (workspace, stored_bytes, files)
 VALUES (%(workspace)s, %(stored_bytes)s, %(files)s)
 ON CONFLICT (workspace) DO UPDATE
 SET stored_bytes = workspace_bytes.stored_bytes + excluded.stored_bytes, files = workspace_bytes.files + excluded.files
-
--- name: charge_spend
-INSERT INTO workspace_spend (workspace, month, cost) VALUES (%(workspace)s, %(month)s, %(cost)s)
-ON CONFLICT (workspace, month) DO UPDATE SET cost = workspace_spend.cost + excluded.cost
 
 -- name: has_keys
 SELECT 1 FROM api_keys LIMIT 1

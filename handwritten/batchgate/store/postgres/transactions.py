@@ -1,9 +1,9 @@
 """The transactions of the store, one function each.
 
 Rows are locked in one order, so that no deadlock occurs: a batch, its native jobs, its shards, the usage of the day,
-its files, then blobs. A transaction that changes whether a shard is done or held locks its batch, so that the open
-shards can be counted. A statement sees what was committed before it began, so they are counted in a later statement
-than the one that waited for the lock.
+monthly budgets, its files, then blobs. A transaction that changes whether a shard is done or held locks its batch, so
+that the open shards can be counted. A statement sees what was committed before it began, so they are counted in a later
+statement than the one that waited for the lock.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.model.workspace import QuotaDemand
 from batchgate.engine.support.failpoints import hit_failpoint
+from batchgate.store.budget_records import charged_spenders, spender_columns
 from batchgate.store.native_records import finished_seqs, withheld_seqs
+from batchgate.store.postgres.budgets import check_key_budget, reached_budgets
 from batchgate.store.postgres.connection import Params, Row, Transaction
 from batchgate.store.postgres.failures import add_failures, add_unfinished
 from batchgate.store.postgres.pauses import notify, pause_by_results
-from batchgate.store.postgres.quotas import add_spend, add_stored_bytes, reserve_quota
+from batchgate.store.postgres.quotas import add_stored_bytes, reserve_quota
 from batchgate.store.postgres.usage import usage_row
 from batchgate.store.postgres.webhooks import add_events
 from batchgate.store.records import (
@@ -77,6 +79,7 @@ async def create_batch(transaction: Transaction, new: NewBatch) -> tuple[Batch, 
     # A file has at least one request; the exact number is known after its validation.
     demand = QuotaDemand(requests=max(1, new.total), batches=1, stored_bytes=new.input_size, creates=1)
     await reserve_quota(transaction, new.workspace, demand, new.created_at)
+    await check_key_budget(transaction, new.workspace, new.caller, new.created_at)
     row = await transaction.fetch_one("insert_batch", new_batch_row(new))
     assert row is not None
     batch = batch_from_row(row)
@@ -235,6 +238,7 @@ async def claim_shard(
     # after the native jobs: then they have all results of a job that has ended, and none of its requests is sent again.
     queries = ("claim_shard", "find_batch_by_key", "active_jobs_of_shard", "finished_seqs", "sent_marks")
     shards, batches, jobs, chunks, marks = [await transaction.execute(query, params) for query in queries]
+    budgets = await transaction.execute("has_monthly_budget", params)
 
     async def read() -> tuple[Claim, bytes] | None:
         shard, batch, mark = await shards.fetchone(), await batches.fetchone(), await marks.fetchone()
@@ -247,6 +251,7 @@ async def claim_shard(
             epoch=shard["epoch"],
             finished=finished,
             withheld=withheld_seqs(await jobs.fetchall(), shard_from_row(shard)) - finished,
+            has_monthly_budget=await budgets.fetchone() is not None,
         )
         return claimed, b"" if mark is None else mark["bits"]
 
@@ -304,19 +309,23 @@ async def store_results(
     """
     if not chunk.seqs:
         return
-    row = {"lines": chunk.lines, "pace": pace, **_chunk_key(chunk), **chunk_counts(chunk), **usage_row(batch, chunk)}
+    spenders = spender_columns(charged_spenders(batch, chunk), chunk.at)
+    row = {"lines": chunk.lines, "pace": pace, **_chunk_key(chunk), **chunk_counts(chunk), **spenders}
+    row |= usage_row(batch, chunk)
     storing = await transaction.execute("store_chunk", {**place, **row})
     hit_failpoint("chunk_half_flushed")
     is_told, is_watched = may_tell(before, chunk), may_change_pause(batch, chunk)
-    stored = await storing.fetchone() if chunk.failures or is_told or is_watched else None
+    is_charged = batch["has_monthly_budgets"] and bool(chunk.spend.total)
+    stored = await storing.fetchone() if chunk.failures or is_told or is_watched or is_charged else None
     if stored is None:
         return
     if chunk.failures:
         await add_failures(transaction, batch["key"], chunk.failures)
     if is_told:
         await add_events(transaction, result_events(batch_from_row(stored), chunk))
-    if is_watched:
-        await pause_by_results(transaction, batch["key"], chunk)
+    reached = await reached_budgets(transaction, batch["key"], chunk.at) if is_charged else []
+    if is_watched or reached:
+        await pause_by_results(transaction, batch["key"], chunk, reached)
 
 
 def _chunk_key(chunk: ResultChunk) -> dict[str, object]:
@@ -351,7 +360,6 @@ async def end_batch(
         await transaction.execute("lock_workspace_order", {"workspace": ended["workspace"]})
     for file in files:
         await transaction.execute("insert_file", msgspec.structs.asdict(file))
-    await add_spend(transaction, ended["workspace"], ended["cost"], cast("int", params["now"]))
     await add_stored_bytes(transaction, ended["workspace"], cast("int", params["results_size"]))
     await add_events(transaction, [end_event(batch_from_row(ended))])
     return True

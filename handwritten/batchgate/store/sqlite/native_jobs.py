@@ -13,6 +13,7 @@ from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.native_job import ACTIVE_STATES, NativeJob
 from batchgate.engine.model.price import Spend
 from batchgate.engine.model.shard import QueuedShard, ResultChunk
+from batchgate.store.budget_records import charged_by_late_answers
 from batchgate.store.native_records import (
     LateAnswerCount,
     can_hold,
@@ -29,8 +30,8 @@ from batchgate.store.native_records import (
 )
 from batchgate.store.queries import load_queries
 from batchgate.store.records import shard_job, stale_claim
+from batchgate.store.sqlite.budgets import charge_budgets
 from batchgate.store.sqlite.connection import SqliteFile
-from batchgate.store.sqlite.quotas import add_spend
 from batchgate.store.sqlite.steering import SqliteSteering
 from batchgate.store.sqlite.transactions import fetch_finished, fetch_withheld, insert_results
 from batchgate.store.sqlite.usage import add_late_usage
@@ -215,8 +216,7 @@ def _count_paid_twice(connection: sqlite3.Connection, late: LateAnswerCount) -> 
         return
     batch = connection.execute(QUERIES["count_late_answers"], params).fetchone()
     add_late_usage(connection, batch, late)
-    if batch["ended_at"] is not None:
-        add_spend(connection, batch["workspace"], late.spend.total, late.at)
+    charge_budgets(connection, charged_by_late_answers(batch, late))
 
 
 def _hold_shard(connection: sqlite3.Connection, claim: Claim) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Final
 
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.batch_event import pause_events
+from batchgate.engine.model.monthly_budget import MonthlyBudget
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.steering import Action, steered
 from batchgate.store.queries import load_queries
@@ -30,12 +32,14 @@ def apply_action(connection: sqlite3.Connection, batch: Batch, action: Action, *
     return changed
 
 
-def pause_by_results(connection: sqlite3.Connection, counted: sqlite3.Row, chunk: ResultChunk) -> bool:
-    """Pause a batch that has just got results if these say so; return whether it was paused."""
-    if not may_change_pause(counted, chunk):
+def pause_by_results(
+    connection: sqlite3.Connection, counted: sqlite3.Row, chunk: ResultChunk, reached: Sequence[MonthlyBudget]
+) -> bool:
+    """Pause a batch that has just got results if these or a monthly budget say so; return whether it was paused."""
+    if not reached and not may_change_pause(counted, chunk):
         return False
     row = connection.execute(QUERIES["batch_with_results"], {"batch_key": counted["key"]}).fetchone()
-    found = pause_of_results(row, chunk)
+    found = pause_of_results(row, chunk, reached)
     connection.execute(QUERIES["store_fail_fast"], {"batch_key": counted["key"], "fail_fast": found.fail_fast})
     if found.pause is None:
         return False

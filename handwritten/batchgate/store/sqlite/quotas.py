@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from batchgate.engine.model.workspace import QuotaDemand, Quotas, QuotaUsage, check_quotas, month_of
+import msgspec
+
+from batchgate.engine.model.workspace import QuotaDemand, Quotas, QuotaUsage, check_quotas
 from batchgate.store.queries import load_queries
 from batchgate.store.tenant_records import creates_row, quotas_from_row, usage_from_row, usage_params
 
@@ -16,7 +18,8 @@ def reserve_quota(connection: sqlite3.Connection, workspace: str, demand: QuotaD
     row = connection.execute(QUERIES["find_workspace"], {"name": workspace}).fetchone()
     quotas = Quotas() if row is None else quotas_from_row(row)
     if quotas != Quotas():
-        check_quotas(workspace, quotas, read_usage(connection, workspace, now), demand, now)
+        usage = read_usage(connection, workspace, now, with_spend=quotas.monthly_spend is not None)
+        check_quotas(workspace, quotas, usage, demand, now)
     if demand.creates:
         params = creates_row(workspace, demand.creates, now)
         connection.execute(QUERIES["count_creates"], params)
@@ -31,13 +34,8 @@ def add_stored_bytes(connection: sqlite3.Connection, workspace: str, stored_byte
         connection.execute(QUERIES["charge_bytes"], params)
 
 
-def add_spend(connection: sqlite3.Connection, workspace: str, cost: int, now: int) -> None:
-    """Add the cost of a batch that ends now to the spend of the month."""
-    if cost:
-        params = {"workspace": workspace, "month": month_of(now), "cost": cost}
-        connection.execute(QUERIES["charge_spend"], params)
-
-
-def read_usage(connection: sqlite3.Connection, workspace: str, now: int) -> QuotaUsage:
-    """Read the usage of a workspace; only its open batches are counted, the rest is stored in rows."""
-    return usage_from_row(connection.execute(QUERIES["workspace_usage"], usage_params(workspace, now)).fetchone())
+def read_usage(connection: sqlite3.Connection, workspace: str, now: int, *, with_spend: bool = True) -> QuotaUsage:
+    """Read the usage of a workspace; its open batches are counted, the rest is stored in rows."""
+    params = usage_params(workspace, now, with_spend=with_spend)
+    params["days"] = msgspec.json.encode(params["days"]).decode()
+    return usage_from_row(connection.execute(QUERIES["workspace_usage"], params).fetchone())

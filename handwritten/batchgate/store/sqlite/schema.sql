@@ -180,7 +180,7 @@ CREATE TABLE workspace_creates (
     PRIMARY KEY (workspace, minute)
 ) STRICT, WITHOUT ROWID;
 
--- The cost of the batches that ended in a month; the cost of an open batch is in its own row.
+-- Not used: processes of the version before migration 31 count in it the cost of the batches that ended in a month.
 CREATE TABLE workspace_spend (
     workspace TEXT NOT NULL,
     month TEXT NOT NULL,
@@ -351,4 +351,16 @@ CREATE TABLE daily_usage (
     unpriced INTEGER NOT NULL,
     paid_twice INTEGER NOT NULL,
     PRIMARY KEY (day, workspace, api_key, account, model, lane, slot)
+) STRICT, WITHOUT ROWID;
+
+-- The budgets for a month (UTC) of workspaces, of API keys by their names, and of accounts, whose workspace is empty. What
+-- is spent of them is counted in the transactions that store results; money is in nano-dollars.
+CREATE TABLE monthly_budgets (
+    kind TEXT NOT NULL CHECK (kind IN ('workspace', 'key', 'account')),
+    workspace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    budget INTEGER NOT NULL,
+    month TEXT NOT NULL,
+    spent INTEGER NOT NULL,
+    PRIMARY KEY (kind, workspace, name)
 ) STRICT, WITHOUT ROWID;

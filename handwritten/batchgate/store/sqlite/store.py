@@ -29,6 +29,7 @@ from batchgate.store.records import (
 )
 from batchgate.store.sqlite import transactions
 from batchgate.store.sqlite.batch_search import SqliteBatchSearch
+from batchgate.store.sqlite.budgets import SqliteBudgets
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.events import SqliteEvents
 from batchgate.store.sqlite.failures import SqliteFailures
@@ -64,6 +65,7 @@ class SqliteStore(SqliteBatchSearch, SqliteRetries, SqliteFailures, SqliteNative
         self.webhooks: Final = SqliteWebhooks(self._file)
         self.events: Final = SqliteEvents(self._file)
         self.usage: Final = SqliteUsage(self._file)
+        self.budgets: Final = SqliteBudgets(self._file)
         self.tenants = SqliteTenants(self._file)
         """Workspaces and API keys; usable while the store is entered."""
         self._marks = SentMarks(path.with_suffix(".sent"))

@@ -9,7 +9,9 @@ import msgspec
 
 from batchgate.engine.model.api_key import ApiKey, ApiKeyPage
 from batchgate.engine.model.workspace import QuotaUsage, Workspace, WorkspacePage
+from batchgate.store.budget_records import budget_row, key_budget_row, workspace_budget_row
 from batchgate.store.list_records import NO_UPPER_BOUND
+from batchgate.store.sqlite.budgets import set_budgets
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.quotas import QUERIES, read_usage
 from batchgate.store.tenant_records import (
@@ -41,7 +43,7 @@ class SqliteTenants:
 
     async def create_workspace(self, new: Workspace) -> bool:
         """Store a workspace; False if the name is or was in use."""
-        return await self._file.write(lambda c: _fetch_one(c, "insert_workspace", workspace_row(new))) is not None
+        return await self._file.write(lambda connection: _create_workspace(connection, new))
 
     async def find_workspace(self, name: str) -> Workspace | None:
         """Read a workspace; None if it does not exist or is archived."""
@@ -54,9 +56,9 @@ class SqliteTenants:
         rows = await self._file.read(lambda c: c.execute(QUERIES["list_workspaces"], params).fetchall())
         return WorkspacePage(workspaces=tuple(map(workspace_from_row, rows[:limit])), has_more=len(rows) > limit)
 
-    async def update_quotas(self, name: str, changes: Mapping[str, int | None]) -> Workspace | None:
+    async def update_quotas(self, name: str, changes: Mapping[str, int | None], now: int) -> Workspace | None:
         """Change some quotas of a workspace; None if it does not exist."""
-        return await self._file.write(lambda connection: _update_quotas(connection, name, changes))
+        return await self._file.write(lambda connection: _update_quotas(connection, name, changes, now))
 
     async def archive_workspace(self, name: str, now: int) -> bool:
         """Archive a workspace; False if it does not exist. Refused while it has a batch, a file or a valid key."""
@@ -71,9 +73,10 @@ class SqliteTenants:
         found = await self._file.look_up("has_keys", lambda connection: _fetch_one(connection, "has_keys", {}))
         return found is not None
 
-    async def create_key(self, new: ApiKey, *, first: bool) -> None:
+    async def create_key(self, new: ApiKey, *, first: bool, monthly_budget: int | None = None) -> None:
         """Store a key; refused if its workspace does not exist, or if it is to be the first and is not."""
-        await self._file.write(lambda connection: _create_key(connection, new, first=first))
+        budget = None if monthly_budget is None else key_budget_row(new, monthly_budget)
+        await self._file.write(lambda connection: _create_key(connection, new, budget, first=first))
 
     async def rotate_key(self, key_id: str, new: ApiKey, revoked_at: int) -> None:
         """Store a key that replaces a valid one."""
@@ -108,12 +111,23 @@ def _fetch_one(connection: sqlite3.Connection, query: str, params: Mapping[str, 
     return row
 
 
-def _update_quotas(connection: sqlite3.Connection, name: str, changes: Mapping[str, int | None]) -> Workspace | None:
+def _create_workspace(connection: sqlite3.Connection, new: Workspace) -> bool:
+    created = _fetch_one(connection, "insert_workspace", workspace_row(new)) is not None
+    if created and new.quotas.monthly_spend is not None:
+        set_budgets(connection, [workspace_budget_row(new)])
+    return created
+
+
+def _update_quotas(
+    connection: sqlite3.Connection, name: str, changes: Mapping[str, int | None], now: int
+) -> Workspace | None:
     found = _fetch_one(connection, "find_workspace", {"name": name})
     if found is None:
         return None
     quotas = msgspec.structs.asdict(quotas_from_row(found)) | dict(changes)
     updated = _fetch_one(connection, "update_quotas", {"name": name, **quotas})
+    if "monthly_spend" in changes:
+        set_budgets(connection, [budget_row("workspace", name, name, changes["monthly_spend"], now)])
     return None if updated is None else workspace_from_row(updated)
 
 
@@ -125,12 +139,16 @@ def _archive(connection: sqlite3.Connection, name: str, now: int) -> bool:
     return _fetch_one(connection, "archive_workspace", params) is not None
 
 
-def _create_key(connection: sqlite3.Connection, new: ApiKey, *, first: bool) -> None:
+def _create_key(
+    connection: sqlite3.Connection, new: ApiKey, budget: Mapping[str, object] | None, *, first: bool
+) -> None:
     if _fetch_one(connection, "find_workspace", {"name": new.workspace}) is None:
         raise workspace_not_found(new.workspace)
     if first and _fetch_one(connection, "has_keys", {}) is not None:
         raise api_key_required()
     connection.execute(QUERIES["insert_key"], api_key_row(new))
+    if budget is not None:
+        set_budgets(connection, [budget])
 
 
 def _rotate(connection: sqlite3.Connection, new: ApiKey, params: Mapping[str, object]) -> None:

@@ -51,14 +51,19 @@ SELECT
     coalesce(
         (SELECT creates FROM workspace_creates WHERE workspace = :workspace AND minute = :minute), 0
     ) AS creates_per_minute,
-    open_batches.cost + coalesce(
-        (SELECT cost FROM workspace_spend WHERE workspace = :workspace AND month = :month), 0
+    -- The budget has the spend of its month; without one, it is added up.
+    coalesce(
+        (
+            SELECT CASE WHEN month >= :month THEN spent ELSE 0 END FROM monthly_budgets
+            WHERE kind = 'workspace' AND workspace = :workspace AND name = :workspace
+        ),
+        (SELECT sum(cost) FROM daily_usage WHERE day IN (SELECT value FROM json_each(:days)) AND workspace = :workspace),
+        0
     ) AS monthly_spend
 FROM (
     SELECT
         count(*) AS batches,
-        coalesce(sum(total - succeeded - errored), 0) AS requests,
-        coalesce(sum(cost), 0) AS cost
+        coalesce(sum(total - succeeded - errored), 0) AS requests
     FROM batches WHERE workspace = :workspace AND ended_at IS NULL
 ) AS open_batches
 
@@ -74,10 +79,6 @@ INSERT INTO workspace_bytes (workspace, stored_bytes, files)
 VALUES (:workspace, :stored_bytes, :files)
 ON CONFLICT (workspace) DO UPDATE
 SET stored_bytes = workspace_bytes.stored_bytes + excluded.stored_bytes, files = workspace_bytes.files + excluded.files
-
--- name: charge_spend
-INSERT INTO workspace_spend (workspace, month, cost) VALUES (:workspace, :month, :cost)
-ON CONFLICT (workspace, month) DO UPDATE SET cost = workspace_spend.cost + excluded.cost
 
 -- name: has_keys
 SELECT 1 FROM api_keys LIMIT 1

@@ -18,6 +18,7 @@ from batchgate.engine.model.file import NewFile, counted_size
 from batchgate.engine.model.shard import ChunkSlice, QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.workspace import QuotaDemand
 from batchgate.engine.support.failpoints import hit_failpoint
+from batchgate.store.budget_records import charged_spenders
 from batchgate.store.native_records import finished_seqs, withheld_seqs
 from batchgate.store.queries import load_queries
 from batchgate.store.records import (
@@ -34,9 +35,10 @@ from batchgate.store.records import (
     stale_claim,
     validated_input_row,
 )
+from batchgate.store.sqlite.budgets import charge_budgets, check_key_budget, has_monthly_budget, reached_budgets
 from batchgate.store.sqlite.failures import add_failures, add_unfinished, drop_failures
 from batchgate.store.sqlite.pauses import pause_by_results
-from batchgate.store.sqlite.quotas import add_spend, add_stored_bytes, reserve_quota
+from batchgate.store.sqlite.quotas import add_stored_bytes, reserve_quota
 from batchgate.store.sqlite.usage import add_usage
 from batchgate.store.sqlite.webhooks import add_events
 
@@ -73,6 +75,7 @@ def create_batch(connection: sqlite3.Connection, new: NewBatch) -> tuple[Batch, 
     # A file has at least one request; the exact number is known after its validation.
     demand = QuotaDemand(requests=max(1, new.total), batches=1, stored_bytes=new.input_size, creates=1)
     reserve_quota(connection, new.workspace, demand, new.created_at)
+    check_key_budget(connection, new.workspace, new.caller, new.created_at)
     batch = batch_from_row(connection.execute(QUERIES["insert_batch"], new_batch_row(new)).fetchone())
     add_events(connection, creation_events(batch))
     return batch, _insert_shards(connection, batch, new.shards, held=new.planned)
@@ -216,6 +219,7 @@ def claim_shard(connection: sqlite3.Connection, job: QueuedShard) -> Claim | Non
         epoch=row["epoch"],
         finished=finished,
         withheld=withheld - finished,
+        has_monthly_budget=has_monthly_budget(connection, job.batch_key),
     )
 
 
@@ -274,7 +278,9 @@ def insert_results(
     if chunk.seqs:
         add_usage(connection, batch, chunk)
         add_events(connection, result_events(batch_from_row(batch), chunk))
-    paused = pause_by_results(connection, batch, chunk)
+    has_budgets = charge_budgets(connection, charged_spenders(batch, chunk))
+    reached = reached_budgets(connection, batch_key, chunk.at) if has_budgets else []
+    paused = pause_by_results(connection, batch, chunk, reached)
     return StoredResults(finalizable=bool(shards_done and batch["open_shards"] == 0), paused=paused)
 
 
@@ -285,12 +291,11 @@ def end_batch(
     files: Sequence[NewFile],
 ) -> bool:
     """End a batch with its results and store its result files; False if it has already ended."""
-    size, now = cast("int", params["results_size"]), cast("int", params["now"])
+    size = cast("int", params["results_size"])
     row = fetch_one(connection, "end_batch", params)
     if row is None:
         return False
     add_stored_bytes(connection, row["workspace"], size)
-    add_spend(connection, row["workspace"], row["cost"], now)
     add_unfinished(connection, row["key"], unfinished)
     adopt_blob(connection, str(params["results_blob"]))
     connection.execute(QUERIES["drop_shards"], params)

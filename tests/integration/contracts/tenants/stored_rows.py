@@ -3,6 +3,8 @@
 from batchgate.engine.model.api_key import ApiKey, Scope, hash_key
 from batchgate.engine.model.batch import NewBatch
 from batchgate.engine.model.clock import DAY
+from batchgate.engine.model.daily_usage import ModelUsage
+from batchgate.engine.model.fail_fast import CalledModel
 from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.price import Spend
 from batchgate.engine.model.shard import ResultChunk, Shard
@@ -84,7 +86,7 @@ async def upload(store: AnyStore, file_id: str, size: int, *, expires_at: int | 
     await store.create_file(new)
 
 
-async def run(store: AnyStore, key: int, *, succeeded: int, cost: int = 0, of: int = 2) -> None:
+async def run(store: AnyStore, key: int, *, succeeded: int, cost: int = 0, of: int = 2, at: int = NOW) -> None:
     """Write the results of all requests of a batch with one shard."""
     [job] = [job for job in await store.unfinished_jobs() if job.batch_key == key]
     claim = await store.claim_shard(job)
@@ -97,6 +99,8 @@ async def run(store: AnyStore, key: int, *, succeeded: int, cost: int = 0, of: i
         errored=of - succeeded,
         usage=Usage(),
         spend=Spend(direct=cost),
+        models=(ModelUsage(called=CalledModel("p", "m"), succeeded=succeeded, spend=Spend(direct=cost)),),
+        at=at,
     )
     await store.append_chunk(claim, chunk, shard_done=True)
 
@@ -109,7 +113,7 @@ async def end(store: AnyStore, key: int, *, size: int, now: int = NOW, files: tu
 
 
 async def quota(store: AnyStore, **quotas: int | None) -> None:
-    assert await store.tenants.update_quotas("w", quotas) is not None
+    assert await store.tenants.update_quotas("w", quotas, NOW) is not None
 
 
 async def use(store: AnyStore, now: int = NOW) -> QuotaUsage:

@@ -95,7 +95,7 @@ async def test_a_batch_from_a_file_uses_its_quota_after_its_validation(store: An
         await create(store, batch_of_a_file("c"))
 
 
-async def test_costs_count_for_open_batches_and_in_the_month_of_their_end(store: AnyStore) -> None:
+async def test_costs_count_in_the_month_of_the_results(store: AnyStore) -> None:
     await quota(store, monthly_spend=3 * NANODOLLARS_PER_DOLLAR)
     first, second = await create(store, new_batch("a")), await create(store, new_batch("b"))
     await run(store, first, succeeded=2, cost=2 * NANODOLLARS_PER_DOLLAR)
@@ -109,9 +109,12 @@ async def test_costs_count_for_open_batches_and_in_the_month_of_their_end(store:
     await upload(store, "f", 1)  # an upload costs nothing
     next_month = NOW + 40 * DAY
     await end(store, second, size=1, now=next_month)
-    assert (await use(store)).monthly_spend == 2 * NANODOLLARS_PER_DOLLAR
-    assert (await use(store, next_month)).monthly_spend == NANODOLLARS_PER_DOLLAR
-    await create(store, new_batch("c"))
+    assert (await use(store, next_month)).monthly_spend == 0
+    third = await create(store, new_batch("c", created_at=next_month))
+    await run(store, third, succeeded=2, cost=5, at=next_month)
+    assert (await use(store, next_month)).monthly_spend == 5
+    await quota(store, monthly_spend=None)
+    assert [(await use(store, at)).monthly_spend for at in (NOW, next_month)] == [3 * NANODOLLARS_PER_DOLLAR, 5]
     batch = await store.find_batch("w", "a")
     assert batch is not None
     assert batch.spend.total == 2 * NANODOLLARS_PER_DOLLAR

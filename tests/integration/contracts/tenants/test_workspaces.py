@@ -36,7 +36,7 @@ async def test_a_workspace_is_read_back_as_it_was_created(store: AnyStore) -> No
 @pytest.mark.parametrize("name", ["W", "w ", "nobody", "", "w\0"])
 async def test_an_unknown_workspace_is_not_found(store: AnyStore, name: str) -> None:
     assert await store.tenants.find_workspace(name) is None
-    assert await store.tenants.update_quotas(name, {"stored_bytes": 1}) is None
+    assert await store.tenants.update_quotas(name, {"stored_bytes": 1}, NOW) is None
     assert not await store.tenants.archive_workspace(name, NOW)
 
 
@@ -52,8 +52,8 @@ async def test_workspaces_are_listed_by_the_bytes_of_their_names(store: AnyStore
 
 async def test_concurrent_changes_of_different_quotas_are_all_kept(store: AnyStore) -> None:
     changes: list[dict[str, int | None]] = [{name: 7} for name in Quotas.__struct_fields__]
-    await asyncio.gather(*(store.tenants.update_quotas("w", change) for change in changes))
-    changed = await store.tenants.update_quotas("w", {"stored_bytes": None})
+    await asyncio.gather(*(store.tenants.update_quotas("w", change, NOW) for change in changes))
+    changed = await store.tenants.update_quotas("w", {"stored_bytes": None}, NOW)
     assert changed is not None
     sevens = dict.fromkeys(Quotas.__struct_fields__, 7)
     assert changed.quotas == Quotas(**(sevens | {"stored_bytes": None}))

@@ -124,7 +124,7 @@ def sync_detailed(
     """Replace an API key with a new one.
 
      The new key has the name, workspace, scopes and lifetime of the old one, and is valid at once. The
-    old key stays valid until the grace period ends.
+    old key stays valid until the grace period ends. Both share the monthly budget.
 
     Args:
         key_id (str):
@@ -159,7 +159,7 @@ def sync(
     """Replace an API key with a new one.
 
      The new key has the name, workspace, scopes and lifetime of the old one, and is valid at once. The
-    old key stays valid until the grace period ends.
+    old key stays valid until the grace period ends. Both share the monthly budget.
 
     Args:
         key_id (str):
@@ -189,7 +189,7 @@ async def asyncio_detailed(
     """Replace an API key with a new one.
 
      The new key has the name, workspace, scopes and lifetime of the old one, and is valid at once. The
-    old key stays valid until the grace period ends.
+    old key stays valid until the grace period ends. Both share the monthly budget.
 
     Args:
         key_id (str):
@@ -222,7 +222,7 @@ async def asyncio(
     """Replace an API key with a new one.
 
      The new key has the name, workspace, scopes and lifetime of the old one, and is valid at once. The
-    old key stays valid until the grace period ends.
+    old key stays valid until the grace period ends. Both share the monthly budget.
 
     Args:
         key_id (str):

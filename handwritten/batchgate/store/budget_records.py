@@ -1,0 +1,66 @@
+"""Conversions between database rows and monthly budgets, the same for every database."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from batchgate.engine.model.api_key import ApiKey
+from batchgate.engine.model.monthly_budget import MonthlyBudget, SpenderKind, days_of
+from batchgate.engine.model.shard import ResultChunk
+from batchgate.engine.model.workspace import Workspace, month_of
+from batchgate.store.native_records import LateAnswerCount
+from batchgate.store.records import Row
+from batchgate.store.usage_records import stored_name
+
+COLUMNS: Final = ("kind", "workspace", "name", "cost")
+
+
+def budget_row(kind: SpenderKind, workspace: str, name: str, budget: int | None, now: int) -> dict[str, object]:
+    """Return the parameters that set a budget, or remove it, and find what is spent of it already."""
+    month = month_of(now)
+    who = {"kind": kind, "workspace": workspace, "name": stored_name(name)}
+    return who | {"budget": budget, "month": month, "days": days_of(month)}
+
+
+def key_budget_row(key: ApiKey, budget: int) -> dict[str, object]:
+    """Return the parameters that set the budget of a new API key."""
+    return budget_row("key", key.workspace, key.name, budget, key.created_at)
+
+
+def workspace_budget_row(new: Workspace) -> dict[str, object]:
+    """Return the parameters that set the budget of a new workspace."""
+    return budget_row("workspace", new.name, new.name, new.quotas.monthly_spend, new.created_at)
+
+
+def budget_from_row(row: Row) -> MonthlyBudget:
+    """Return the budget in a row."""
+    return MonthlyBudget(**{name: row[name] for name in MonthlyBudget.__struct_fields__})
+
+
+def charged_spenders(batch: Row, chunk: ResultChunk) -> list[dict[str, object]]:
+    """Return the parameters that add the cost of a chunk to the budgets which it concerns."""
+    accounts: dict[str, int] = {}
+    for used in chunk.models:
+        if used.called is not None:
+            accounts[used.called.account] = accounts.get(used.called.account, 0) + used.spend.total
+    return _spenders(batch, chunk.spend.total, accounts, chunk.at)
+
+
+def charged_by_late_answers(batch: Row, late: LateAnswerCount) -> list[dict[str, object]]:
+    """Return the parameters that add the cost of late answers of a job to budgets."""
+    return _spenders(batch, late.spend.total, {late.job.account: late.spend.total}, late.at)
+
+
+def spender_columns(spenders: Collection[Mapping[str, object]], now: int) -> dict[str, object]:
+    """Return the parameters of some spenders as lists, one for each column, and the month of a time."""
+    return {f"spender_{name}s": [each[name] for each in spenders] for name in COLUMNS} | {"month": month_of(now)}
+
+
+def _spenders(batch: Row, cost: int, accounts: Mapping[str, int], at: int) -> list[dict[str, object]]:
+    if not cost:
+        return []
+    workspace, key, month = batch["workspace"], stored_name(batch["caller"]), month_of(at)
+    costs = [("workspace", workspace, workspace, cost), ("key", workspace, key, cost)]
+    costs += [("account", "", stored_name(name), part) for name, part in sorted(accounts.items())]
+    return [dict(zip(COLUMNS, each, strict=True)) | {"month": month} for each in costs]
