@@ -1,4 +1,4 @@
-"""Reads answers from the pieces of a download."""
+"""Reads lines and answers from the pieces of a download; a piece may end inside a line."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from batchgate.tables.result_answers import Answer, read_answer
 
 
 async def answers(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Answer, None]:
-    """Read the answers from the pieces of a download; a piece may end inside a line."""
-    rest = b""
+    """Yield the answer of each result line."""
+    async for line in lines(pieces):
+        yield read_answer(line)
+
+
+async def lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Yield the lines without their ends."""
+    parts: list[bytes] = []
     async for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            yield read_answer(line)
+        *ended, rest = piece.split(b"\n")
+        for line in ended:
+            parts.append(line)
+            yield b"".join(parts)
+            parts.clear()
+        parts.append(rest)

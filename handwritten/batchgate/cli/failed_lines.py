@@ -8,6 +8,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from batchgate.cli.answer_reader import lines
+
 FIRST_ERROR_STATUS: Final = 400
 
 
@@ -37,13 +39,6 @@ _LINE: Final = msgspec.json.Decoder(_Line)
 
 async def failed_lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """Yield the lines of requests that did not succeed; a piece may end inside a line."""
-    parts: list[bytes] = []
-    async for piece in pieces:
-        *ended, rest = piece.split(b"\n")
-        for line in ended:
-            parts.append(line)
-            whole = b"".join(parts)
-            parts.clear()
-            if not _LINE.decode(whole).succeeded:
-                yield whole + b"\n"
-        parts.append(rest)
+    async for line in lines(pieces):
+        if not _LINE.decode(line).succeeded:
+            yield line + b"\n"

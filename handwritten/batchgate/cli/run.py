@@ -15,7 +15,6 @@ from batchgate.cli.connection import Connection, connected
 from batchgate.cli.creation_options import Creation, creation_options
 from batchgate.cli.estimate_text import error_lines, estimate_lines
 from batchgate.cli.failures import INTERRUPTED_STATUS, CommandFailed
-from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.output_file import STANDARD_OUTPUT, check_output
 from batchgate.cli.run_answers import write_run
 from batchgate.cli.run_batches import create_batches, part_body, part_fields
@@ -27,6 +26,7 @@ from batchgate.cli.trial import may_go_on, show_trial, trial_options
 from batchgate.cli.waiting import wait_for_all
 from batchgate.tables.answer_columns import AnswerColumns
 from batchgate.tables.answer_table import AnswerTable
+from batchgate.tables.errors import TableError
 from batchgate.tables.opening import FORMATS, TableFormat, format_of, open_table
 from batchgate.tables.table import Row
 from batchgate.tables.writing import check_format
@@ -131,27 +131,23 @@ class _Run:
         creation = structs.replace(self._creation, lane="direct", budget=None)
         prompts = [self._source.requests.prompt.fill(row.cells) for row in rows]
         async with self._connection.client() as client:
-            (batch_id,) = await create_batches(client, self._source, parts, creation, self._model)
+            batch_id = await anext(create_batches(client, self._source, parts, creation, self._model))
             await show_trial(client, batch_id, prompts, sum(part.rows for part in self._parts))
         return batch_id
 
     async def finish(self, target: Path) -> tuple[Sequence[MessageBatch], Sequence[BatchProgress]]:
         """Create the batches or find them, wait until they have ended, and write the answers."""
-        async with self._connection.client() as client:
-            ids = await create_batches(client, self._source, self._parts, self._creation, self._model)
-            for batch_id in ids:
-                say(batch_id, err=target == STANDARD_OUTPUT)
-            return await self._wait_and_write(client, ids, target)
-
-    async def _wait_and_write(
-        self, client: GatewayClient, ids: Sequence[str], target: Path
-    ) -> tuple[Sequence[MessageBatch], Sequence[BatchProgress]]:
+        ids: list[str] = []
         try:
-            counts = await wait_for_all(client, ids)
-            await write_run(client, self._source, self._parts, ids, target)
-            return [await client.find(batch_id) for batch_id in ids], counts
-        except CommandFailed as error:
-            raise CommandFailed(f"{error}\n{GOES_ON}") from error
+            async with self._connection.client() as client:
+                async for batch_id in create_batches(client, self._source, self._parts, self._creation, self._model):
+                    say(batch_id, err=target == STANDARD_OUTPUT)
+                    ids.append(batch_id)
+                counts = await wait_for_all(client, ids)
+                await write_run(client, self._source, self._parts, ids, target)
+                return [await client.find(batch_id) for batch_id in ids], counts
+        except (CommandFailed, TableError) as error:
+            raise CommandFailed(f"{error}\n{GOES_ON}" if ids else str(error)) from error
 
 
 def _source(file: Path, target: Path, question: Question, prefix: str) -> RunSource:

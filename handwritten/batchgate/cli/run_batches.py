@@ -24,10 +24,11 @@ SMALLEST_BUDGET: Final = 0.000001
 
 async def create_batches(
     client: GatewayClient, source: RunSource, parts: Sequence[RunPart], creation: Creation, model: str
-) -> Sequence[str]:
-    """Create the batch of each part, or find it where it exists, and return their ids."""
+) -> AsyncGenerator[str, None]:
+    """Create the batch of each part, or find it where it exists; yields their ids."""
     rows = PartRows(source.table)
-    return [await _create(client, source, rows, part, part_fields(creation, model, parts, part)) for part in parts]
+    for part in parts:
+        yield await _create(client, source, rows, part, part_fields(creation, model, parts, part))
 
 
 def part_fields(creation: Creation, model: str, parts: Sequence[RunPart], part: RunPart) -> Mapping[str, object]:

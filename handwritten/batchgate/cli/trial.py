@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from typing import Final, TypeVar
 
 import click
@@ -40,11 +41,10 @@ def trial_options(command: F) -> F:
 async def show_trial(client: GatewayClient, batch_id: str, prompts: Sequence[str], total: int | None) -> None:
     """Wait for a batch, and print its prompts and answers on stderr, with what all requests may cost."""
     progress = await wait_until_ended(client, batch_id)
-    results: AsyncIterator[Answer] = answers(client.results(batch_id))
-    for prompt in prompts:
-        answer = await anext(results, None)
-        if answer is not None:
-            _show(prompt, answer)
+    async with aclosing(client.results(batch_id)) as pieces:
+        shown = iter(prompts)
+        async for answer in answers(pieces):
+            _show(next(shown), answer)
     if cost := _expected_cost(progress, total):
         say(cost, err=True)
 

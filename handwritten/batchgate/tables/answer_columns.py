@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
-
 from batchgate.tables.answer_schema import AnswerSchema
 from batchgate.tables.errors import TableError
 from batchgate.tables.result_answers import Answer
@@ -15,47 +13,40 @@ TEXTS: Final = ("answer", "error", "finish_reason")
 NUMBERS: Final = ("input_tokens", "output_tokens")
 
 
-class AnswerColumns(Struct, frozen=True):
-    """Which columns an answer has: its text, or also the fields of its JSON."""
+class AnswerColumns:
+    """Which columns an answer has: its text, its facts, and with a schema the fields of its JSON before them.
 
-    schema: AnswerSchema | None = None
-    prefix: str = ""
-    """What the name of each begins with."""
+    The name of each begins with ``prefix``. Where a field has the name of a fact, that of the fact gets ``model_``.
+    """
 
-    @property
-    def names(self) -> Sequence[str]:
+    def __init__(self, schema: AnswerSchema | None = None, prefix: str = "") -> None:
+        self._schema = schema
+        self._properties = {} if schema is None else {name: f"{prefix}{name}" for name in schema.properties}
+        facts = (f"model_{name}" if name in self._properties else name for name in (*TEXTS, *NUMBERS))
+        self._facts = [f"{prefix}{name}" for name in facts]
+        self.names: Sequence[str] = [*self._properties.values(), *self._facts]
         """The names of the columns, in their order."""
-        properties = () if self.schema is None else self.schema.properties
-        return [f"{self.prefix}{name}" for name in (*properties, *TEXTS, *NUMBERS)]
-
-    @property
-    def numbers(self) -> Sequence[str]:
+        self.numbers: Sequence[str] = self._facts[len(TEXTS) :]
         """The columns that hold integers; the others hold texts."""
-        return [f"{self.prefix}{name}" for name in NUMBERS]
 
     def check_against(self, columns: Sequence[str]) -> None:
         """Raise `TableError` if the table has such a column, or two of the new ones have the same name."""
-        names = self.names
-        taken = next((name for name in names if name in columns or names.count(name) > 1), None)
+        taken = next((name for name in self.names if name in columns or self.names.count(name) > 1), None)
         if taken is not None:
             raise TableError(f"there is a column {taken!r} already; name the new columns with --prefix TEXT")
 
     def values(self, answer: Answer | None) -> Mapping[str, object]:
         """Return the cells of an answer; without one they are empty."""
         found: dict[str, object] = dict.fromkeys(self.names)
-        if answer is not None:
-            own = (answer.text, answer.error, answer.finish_reason, answer.input_tokens, answer.output_tokens)
-            found |= self._prefixed(dict(zip((*TEXTS, *NUMBERS), own, strict=True)))
-            if self.schema is not None and answer.text:
-                found |= self._fields(self.schema, answer.text)
-        return found
-
-    def _fields(self, schema: AnswerSchema, text: str) -> Mapping[str, object]:
-        try:
-            values = schema.values(text)
-        except ValueError as error:
-            return self._prefixed({"error": str(error)})
-        return self._prefixed({name: values.get(name) for name in schema.properties})
-
-    def _prefixed(self, cells: Mapping[str, object]) -> Mapping[str, object]:
-        return {f"{self.prefix}{name}": value for name, value in cells.items()}
+        if answer is None:
+            return found
+        error = answer.error
+        if self._schema is not None and answer.text:
+            try:
+                fields = self._schema.values(answer.text)
+            except ValueError as not_json:
+                error = str(not_json)
+            else:
+                found |= {column: fields.get(name) for name, column in self._properties.items()}
+        facts = (answer.text, error, answer.finish_reason, answer.input_tokens, answer.output_tokens)
+        return found | dict(zip(self._facts, facts, strict=True))

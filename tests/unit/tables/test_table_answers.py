@@ -159,3 +159,6 @@ def test_the_fields_of_a_json_answer_are_columns_and_other_text_is_an_error(tmp_
     bad = columns.values(Answer(custom_id="1", text="Rome"))
     assert (bad["city"], bad["answer"]) == (None, "Rome")
     assert str(bad["error"]).startswith("the answer is not a JSON object: ")
+    path.write_text('{"type": "object", "properties": {"answer": {}}}')
+    both = AnswerColumns(read_schema(path), "x_").values(Answer(custom_id="1", text='{"answer": 1}'))
+    assert (both["x_answer"], both["x_model_answer"]) == (1, '{"answer": 1}')
