@@ -151,7 +151,7 @@ def wheels(session: nox.Session) -> None:
     for name, check in (
         ("batchgate-", "batchgate --version"),
         ("batchgate_client-", "python -c 'import batchgate_client'"),
-        ("batchgate_streams-", "python -c 'import batchgate_streams.aio'"),
+        ("batchgate_streams-", "python -c 'import batchgate_streams.aio, batchgate_streams.batching'"),
     ):
         session.log("%s: %s", name, check)
         session.run("python", "-m", "venv", "--clear", str(built / "venv"))

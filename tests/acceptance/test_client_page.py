@@ -18,6 +18,7 @@ PAGE = (Path(__file__).parents[2] / "handwritten" / "docs" / "client.md").read_t
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 REQUEST = {"model": "simulated", "messages": [{"role": "user", "content": "Hello"}]}
 LINE = json.dumps({"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": REQUEST}) + "\n"
+ROWS = "1 You said: Summarise: I love it. None\n2 You said: Summarise: I hate it. None\n"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
@@ -28,14 +29,14 @@ def test_an_example_on_the_page_runs(gateway: GatewayProcess, tmp_path: Path, ex
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert finished.stdout in ("", "completed 1 of 1\na 200\n", "1 of 1\n")
+    assert finished.stdout in ("", "completed 1 of 1\na 200\n", "1 of 1\n", ROWS)
     if "copy.jsonl" in example:
         assert (tmp_path / "copy.jsonl").read_text() == LINE
 
 
 def test_an_example_prints_why_the_gateway_refused_the_batch(gateway: GatewayProcess, tmp_path: Path) -> None:
     (tmp_path / "requests.jsonl").write_text(LINE)
-    script = EXAMPLES[1].replace("http://127.0.0.1:8080", gateway.url).replace('"any"', repr(API_KEY))
+    script = EXAMPLES[2].replace("http://127.0.0.1:8080", gateway.url).replace('"any"', repr(API_KEY))
     finished = subprocess.run(
         [sys.executable, "-c", script.replace('"anthropic"', '"openai"')],
         cwd=tmp_path,
@@ -50,7 +51,7 @@ def test_an_example_prints_why_the_gateway_refused_the_batch(gateway: GatewayPro
 
 
 def test_the_page_names_every_function_and_error() -> None:
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
     functions = {name for name in batchgate_streams.__all__ if inspect.isfunction(getattr(batchgate_streams, name))}
     error_classes = {
         name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)

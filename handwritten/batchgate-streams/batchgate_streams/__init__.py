@@ -21,11 +21,20 @@ from batchgate_streams.errors import (
     SourceChanged,
     StreamsError,
     UnusableAnswer,
+    UnusableRow,
     WaitTimedOut,
 )
 from batchgate_streams.event_stream import ActionEvent, BatchEvent, ProgressEvent, StatusEvent
 from batchgate_streams.rows import Row
-from batchgate_streams.sync import download_file, download_results, stream_events, stream_results, upload_file, wait
+from batchgate_streams.sync import (
+    download_file,
+    download_results,
+    run,
+    stream_events,
+    stream_results,
+    upload_file,
+    wait,
+)
 
 __all__ = [
     "ActionEvent",
@@ -40,12 +49,14 @@ __all__ = [
     "StatusEvent",
     "StreamsError",
     "UnusableAnswer",
+    "UnusableRow",
     "WaitTimedOut",
     "download_file",
     "download_results",
     "failure_lines",
     "on_terminal",
     "progress_line",
+    "run",
     "stream_events",
     "stream_results",
     "upload_file",

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,19 +22,22 @@ import httpx2
 
 from batchgate_client import AuthenticatedClient, Client
 from batchgate_client.models import BatchProgress, UnifiedBatch, UnifiedFile
+from batchgate_client.types import UNSET
 from batchgate_streams import calls
+from batchgate_streams.batch_options import BatchOptions, Lane
 from batchgate_streams.calls import Call, Provider
-from batchgate_streams.display import on_terminal
 from batchgate_streams.downloads import Download
 from batchgate_streams.errors import ConnectionFailed, CutShort, GatewayRefused
 from batchgate_streams.event_stream import BatchEvent, EventStream
 from batchgate_streams.polling import FINAL, Polling
+from batchgate_streams.progress_display import ShowProgress, showing
+from batchgate_streams.row_runs import RowRun, TableRow
 from batchgate_streams.rows import Row, Rows
 from batchgate_streams.uploads import Purpose, Source, Upload, opened
 
 T = TypeVar("T")
 
-__all__ = ["download_file", "download_results", "stream_events", "stream_results", "upload_file", "wait"]
+__all__ = ["download_file", "download_results", "run", "stream_events", "stream_results", "upload_file", "wait"]
 
 
 async def upload_file(
@@ -88,28 +100,53 @@ async def wait(
     client: AuthenticatedClient | Client,
     batch_id: str,
     *,
-    provider: Provider,
+    provider: Provider | None = None,
     poll: float = 2.0,
     timeout: float | None = None,  # noqa: ASYNC109 the limit is for the batch; its error holds the last progress
-    progress: Callable[[BatchProgress], None] | None = on_terminal,
+    progress: ShowProgress = "auto",
 ) -> UnifiedBatch:
     """Wait until a batch has ended or failed, and return it."""
-    polling = Polling(poll=poll, timeout=timeout, now=time.monotonic())
-    while True:
-        limit = {"timeout": polling.poll_timeout(time.monotonic())}
-        try:
-            found = await _ask(client, calls.progress_call(batch_id) | limit, BatchProgress.from_dict)
-            batch_call = calls.batch_call(batch_id, provider=provider) | limit
-            final = await _ask(client, batch_call, UnifiedBatch.from_dict) if found.status in FINAL else None
-        except (ConnectionFailed, GatewayRefused) as error:
-            pause = polling.failed(error, time.monotonic())
-        else:
-            if progress is not None:
-                progress(found)
-            if final is not None:
-                return final
-            pause = polling.answered(found, time.monotonic())
-        await asyncio.sleep(pause)
+    call = calls.batch_call(batch_id, provider=UNSET if provider is None else provider)
+    with showing(progress) as show:
+        return await _wait(
+            client,
+            batch_id,
+            Polling(poll=poll, timeout=timeout, now=time.monotonic()),
+            show,
+            lambda limit: _ask(client, call | limit, UnifiedBatch.from_dict),
+        )
+
+
+async def run(
+    client: AuthenticatedClient | Client,
+    rows: Iterable[TableRow],
+    *,
+    prompt: str,
+    model: str,
+    system: str | None = None,
+    schema: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
+    prefix: str = "",
+    provider: Provider | None = None,
+    name: str | None = None,
+    lane: Lane | None = None,
+    budget_usd: float | None = None,
+    idempotency_key: str | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 the limit is for the batch; its error holds the last progress
+    progress: ShowProgress = "auto",
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Ask a model about each row, in one batch, and yield the rows in their order with the columns of the answers."""
+    options = BatchOptions(provider=provider, name=name, lane=lane, budget_usd=budget_usd)
+    with RowRun(rows, prompt=prompt, model=model, system=system, schema=schema, fields=fields, prefix=prefix) as table:
+        call = table.call(options, idempotency_key) | {"content": _in_thread(table.content())}
+        batch_id = await _ask(client, call, calls.batch_id)
+        polling = Polling(poll=2.0, timeout=timeout, now=time.monotonic())
+        with showing(progress) as show:
+            await _wait(client, batch_id, polling, show, _read_nothing)
+        async with aclosing(stream_results(client, batch_id, partial=True)) as results:
+            async for result in results:
+                yield table.answered(result)
+        table.finish()
 
 
 async def stream_events(
@@ -136,6 +173,33 @@ async def stream_events(
         if delay is None:
             return
         await asyncio.sleep(delay)
+
+
+async def _wait(
+    client: AuthenticatedClient | Client,
+    batch_id: str,
+    polling: Polling,
+    show: Callable[[BatchProgress], None],
+    read_final: Callable[[Call], Awaitable[T]],
+) -> T:
+    """Show the progress until it is final; ``read_final`` takes the timeout of its call, and is retried likewise."""
+    while True:
+        limit = {"timeout": polling.poll_timeout(time.monotonic())}
+        try:
+            found = await _ask(client, calls.progress_call(batch_id) | limit, BatchProgress.from_dict)
+            final = await read_final(limit) if found.status in FINAL else None
+        except (ConnectionFailed, GatewayRefused) as error:
+            pause = polling.failed(error, time.monotonic())
+        else:
+            show(found)
+            if final is not None:
+                return final
+            pause = polling.answered(found, time.monotonic())
+        await asyncio.sleep(pause)
+
+
+async def _read_nothing(_: Call) -> bool:
+    return True
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ __all__ = [
     "as_model",
     "batch_call",
     "batch_events_call",
+    "batch_id",
     "failures",
     "file_call",
     "progress_call",
@@ -89,6 +90,11 @@ def as_model(response: httpx2.Response, from_dict: Callable[[Mapping[str, Any]],
     """Decode a model of the generated client; raises `UnusableAnswer` if the answer does not fit."""
     with unusable(str(response.request.url)):
         return from_dict(response.json())
+
+
+def batch_id(created: Mapping[str, Any]) -> str:
+    """Return the id of a batch that any API has created."""
+    return str(created["id"])
 
 
 @contextmanager

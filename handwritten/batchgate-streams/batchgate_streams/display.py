@@ -36,14 +36,24 @@ def progress_line(progress: BatchProgress) -> str:
 
     If it is paused, the line ends with the reason.
     """
-    done = progress.succeeded + progress.errored + progress.canceled + progress.expired
-    full = BAR * done // progress.total if progress.total else 0
+    ended = done(progress)
+    full = BAR * ended // progress.total if progress.total else 0
+    return ", ".join([f"[{'#' * full}{'-' * (BAR - full)}] {ended}/{progress.total}", *state(progress)])
+
+
+def done(progress: BatchProgress) -> int:
+    """Return the number of requests that have a result."""
+    return progress.succeeded + progress.errored + progress.canceled + progress.expired
+
+
+def state(progress: BatchProgress) -> list[str]:
+    """Return what is beside the bar: what went wrong, the status, the rate and the time left, why it is paused."""
     counts = {"errored": progress.errored, "canceled": progress.canceled, "expired": progress.expired}
-    parts = [f"[{'#' * full}{'-' * (BAR - full)}] {done}/{progress.total}"]
-    parts += [f"{count} {name}" for name, count in counts.items() if count]
-    parts.append(progress.status.replace("_", " "))
-    parts += _forecast(progress)
-    return ", ".join(parts) + (f": {progress.paused.reason}" if progress.paused else "")
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    parts += [progress.status.replace("_", " "), *_forecast(progress)]
+    if progress.paused:
+        parts[-1] += f": {progress.paused.reason}"
+    return parts
 
 
 def _forecast(progress: BatchProgress) -> list[str]:

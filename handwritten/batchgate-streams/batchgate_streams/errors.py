@@ -8,6 +8,7 @@ The tree::
     ├── ConnectionFailed      no complete answer; the gateway may have executed the call
     │   └── CutShort          an answer was interrupted
     ├── SourceChanged         a file changed while it was uploaded; nothing of it is stored
+    ├── UnusableRow           a row cannot become a request; nothing was sent to a model
     └── WaitTimedOut          the batch had not ended in time; it continues
 
 Errors of httpx2 are translated in `calls.failures`, always ``from exc``. Errors of the caller's own source or callback
@@ -69,6 +70,10 @@ class CutShort(ConnectionFailed):
 
 class SourceChanged(StreamsError):
     """A file changed during its upload; the gateway stored nothing."""
+
+
+class UnusableRow(StreamsError):
+    """A row cannot become a request, such as one that lacks a column; no batch was created."""
 
 
 class WaitTimedOut(StreamsError):

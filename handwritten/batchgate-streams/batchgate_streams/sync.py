@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,13 +12,16 @@ import httpx2
 
 from batchgate_client import AuthenticatedClient, Client
 from batchgate_client.models import BatchProgress, UnifiedBatch, UnifiedFile
+from batchgate_client.types import UNSET
 from batchgate_streams import calls
+from batchgate_streams.batch_options import BatchOptions, Lane
 from batchgate_streams.calls import Call, Provider
-from batchgate_streams.display import on_terminal
 from batchgate_streams.downloads import Download
 from batchgate_streams.errors import ConnectionFailed, CutShort, GatewayRefused
 from batchgate_streams.event_stream import BatchEvent, EventStream
 from batchgate_streams.polling import FINAL, Polling
+from batchgate_streams.progress_display import ShowProgress, showing
+from batchgate_streams.row_runs import RowRun, TableRow
 from batchgate_streams.rows import Row, Rows
 from batchgate_streams.uploads import Purpose, Source, Upload, opened
 
@@ -94,33 +97,66 @@ def wait(
     client: AuthenticatedClient | Client,
     batch_id: str,
     *,
-    provider: Provider,
+    provider: Provider | None = None,
     poll: float = 2.0,
     timeout: float | None = None,
-    progress: Callable[[BatchProgress], None] | None = on_terminal,
+    progress: ShowProgress = "auto",
 ) -> UnifiedBatch:
     """Wait until a batch has ended or failed, and return it.
 
-    It polls often at first, then every ``poll`` seconds, and calls ``progress`` with each answer; by default that
-    prints a line on stderr if it is a terminal. The gateway may be unreachable or overloaded for a minute; Retry-After
-    is obeyed. Raises `WaitTimedOut` after ``timeout`` seconds, `GatewayRefused`, `ConnectionFailed`.
+    It polls often at first, then every ``poll`` seconds, and calls ``progress`` with each answer. By default that is
+    a bar in a terminal or a notebook, and a line on stderr every minute elsewhere. ``provider`` is one of the batch's
+    providers, needed if the gateway has no default account. The gateway may be unreachable or overloaded for a minute;
+    Retry-After is obeyed. Raises `WaitTimedOut` after ``timeout`` seconds, `GatewayRefused`, `ConnectionFailed`.
     """
-    polling = Polling(poll=poll, timeout=timeout, now=time.monotonic())
-    while True:
-        limit = {"timeout": polling.poll_timeout(time.monotonic())}
-        try:
-            found = _ask(client, calls.progress_call(batch_id) | limit, BatchProgress.from_dict)
-            batch_call = calls.batch_call(batch_id, provider=provider) | limit
-            final = _ask(client, batch_call, UnifiedBatch.from_dict) if found.status in FINAL else None
-        except (ConnectionFailed, GatewayRefused) as error:
-            pause = polling.failed(error, time.monotonic())
-        else:
-            if progress is not None:
-                progress(found)
-            if final is not None:
-                return final
-            pause = polling.answered(found, time.monotonic())
-        time.sleep(pause)
+    call = calls.batch_call(batch_id, provider=UNSET if provider is None else provider)
+    with showing(progress) as show:
+        return _wait(
+            client,
+            batch_id,
+            Polling(poll=poll, timeout=timeout, now=time.monotonic()),
+            show,
+            lambda limit: _ask(client, call | limit, UnifiedBatch.from_dict),
+        )
+
+
+def run(
+    client: AuthenticatedClient | Client,
+    rows: Iterable[TableRow],
+    *,
+    prompt: str,
+    model: str,
+    system: str | None = None,
+    schema: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
+    prefix: str = "",
+    provider: Provider | None = None,
+    name: str | None = None,
+    lane: Lane | None = None,
+    budget_usd: float | None = None,
+    idempotency_key: str | None = None,
+    timeout: float | None = None,
+    progress: ShowProgress = "auto",
+) -> Generator[dict[str, Any], None, None]:
+    """Ask a model about each row, in one batch, and yield the rows in their order with the columns of the answers.
+
+    ``rows`` are dicts or other mappings: a list, a generator, a dataset. ``{column}`` in ``prompt`` and ``system``
+    stands for a value of the row, ``{{`` for a brace. The new columns are ``answer``, ``error``, ``finish_reason``,
+    ``input_tokens`` and ``output_tokens``, each after ``prefix``, and before them the properties of ``schema``, a JSON
+    schema. ``fields`` are other fields of each request, such as ``max_tokens``.
+
+    The batch is created when the first row is asked for. With the same rows and ``idempotency_key`` it is created once.
+    Rows wait in a temporary file. Raises `UnusableRow`, and what `wait` and `stream_results` raise.
+    """
+    options = BatchOptions(provider=provider, name=name, lane=lane, budget_usd=budget_usd)
+    with RowRun(rows, prompt=prompt, model=model, system=system, schema=schema, fields=fields, prefix=prefix) as table:
+        call = table.call(options, idempotency_key) | {"content": table.content()}
+        batch_id = _ask(client, call, calls.batch_id)
+        with showing(progress) as show:
+            _wait(client, batch_id, Polling(poll=2.0, timeout=timeout, now=time.monotonic()), show, lambda _: True)
+        for result in stream_results(client, batch_id, partial=True):
+            yield table.answered(result)
+        table.finish()
 
 
 def stream_events(
@@ -148,6 +184,29 @@ def stream_events(
         if delay is None:
             return
         time.sleep(delay)
+
+
+def _wait(
+    client: AuthenticatedClient | Client,
+    batch_id: str,
+    polling: Polling,
+    show: Callable[[BatchProgress], None],
+    read_final: Callable[[Call], T],
+) -> T:
+    """Show the progress until it is final; ``read_final`` takes the timeout of its call, and is retried likewise."""
+    while True:
+        limit = {"timeout": polling.poll_timeout(time.monotonic())}
+        try:
+            found = _ask(client, calls.progress_call(batch_id) | limit, BatchProgress.from_dict)
+            final = read_final(limit) if found.status in FINAL else None
+        except (ConnectionFailed, GatewayRefused) as error:
+            pause = polling.failed(error, time.monotonic())
+        else:
+            show(found)
+            if final is not None:
+                return final
+            pause = polling.answered(found, time.monotonic())
+        time.sleep(pause)
 
 
 @contextmanager

@@ -45,6 +45,7 @@ class BatchRun:
         try:
             batch_id = await self._create()
             if batch_id is not None:
+                _logger.info("batch %s has %d calls of %s", batch_id, len(self._calls), self._group.endpoint)
                 await self._follow(batch_id)
         except StreamsError as error:
             self._fail(error)
@@ -63,7 +64,7 @@ class BatchRun:
                 ) as response:
                     await response.aread()
                     self._outage.end()
-                    return calls.as_model(response, lambda created: str(created["id"]))
+                    return calls.as_model(response, calls.batch_id)
             except GatewayRefused as error:
                 bad = bad_request(error, len(self._calls))
                 if bad is None:
