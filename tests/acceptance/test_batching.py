@@ -19,6 +19,7 @@ from batchgate_client.api.batch_progress import list_all_batches
 from batchgate_client.models import BatchSummary, BatchSummaryList
 from batchgate_streams.batching import BatchTransport
 from tests.acceptance.conftest import API_KEY
+from tests.support.cutting_proxy import CuttingProxy
 from tests.support.gateway_process import GatewayProcess
 
 LONG = 300.0
@@ -169,6 +170,18 @@ async def test_a_batch_that_nobody_waits_for_is_canceled(sent: Sent) -> None:
         await asyncio.gather(*calls, return_exceptions=True)
         batch = await asyncio.to_thread(sent.wait_until_ended)
     assert batch.canceled > 0
+
+
+async def test_a_create_whose_answer_is_lost_is_repeated_and_makes_one_batch(sent: Sent) -> None:
+    with CuttingProxy(sent.url, cuts=[10]) as proxy:
+        transport = BatchTransport(proxy.url, api_key=API_KEY, name=sent.name, max_requests=2, max_wait=LONG)
+        async with sdks(transport) as (client, _):
+            cancelled, kept = (asyncio.create_task(chat(client, text)) for text in ("cancelled", "kept"))
+            await asyncio.to_thread(sent.wait_until_created)
+            cancelled.cancel()
+            assert await kept == "You said: kept"
+    assert sent.totals() == [2]
+    assert sum(request.startswith(b"POST") for request in proxy.requests) == 2
 
 
 async def test_what_cannot_be_in_a_batch_is_refused_at_once(sent: Sent) -> None:

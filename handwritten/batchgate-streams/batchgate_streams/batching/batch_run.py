@@ -56,15 +56,13 @@ class BatchRun:
 
     async def _create(self) -> str | None:
         """Create the batch without the calls that the gateway refuses; returns None if no call is left."""
-        key = uuid4().hex
-        while self._drop_ended():
+        key: str | None = None
+        while any(call.waits for call in self._calls):
+            if key is None:  # a repeated create has the same key, and so the same requests
+                key = uuid4().hex
+                self._calls = [call for call in self._calls if call.waits]
             try:
-                async with aio.answer(
-                    self._client, create_call(self._group, self._calls, self._options, key)
-                ) as response:
-                    await response.aread()
-                    self._outage.end()
-                    return calls.as_model(response, calls.batch_id)
+                return await self._create_once(key)
             except GatewayRefused as error:
                 bad = bad_request(error, len(self._calls))
                 if bad is None:
@@ -72,15 +70,17 @@ class BatchRun:
                 else:
                     reply = error_reply(self._group.endpoint, error.status, bad.message, error.refusal.type)
                     self._calls[bad.place].resolve(reply)
-                    key = uuid4().hex  # another key, since the requests are others
+                    key = None
             except ConnectionFailed as error:
                 await self._pause_after(error)
         return None
 
-    def _drop_ended(self) -> bool:
-        """Forget the calls that nobody waits for, before a batch has them; returns whether any are left."""
-        self._calls = [call for call in self._calls if call.waits]
-        return bool(self._calls)
+    async def _create_once(self, key: str) -> str:
+        call = create_call(self._group, self._calls, self._options, key)
+        async with aio.answer(self._client, call) as response:
+            await response.aread()
+            self._outage.end()
+            return calls.as_model(response, calls.batch_id)
 
     async def _follow(self, batch_id: str) -> None:
         began = time.monotonic()
