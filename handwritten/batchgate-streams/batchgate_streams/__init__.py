@@ -1,4 +1,4 @@
-"""Adds to the generated client of Batchgate: streamed bodies and events, sync and async, and waiting for a batch.
+"""Adds to the generated client of Batchgate: streamed bodies and events, waiting, and runs over rows; sync and async.
 
 ::
 
@@ -10,6 +10,7 @@
 
 Call every other operation with the generated client. The functions here take the same client object;
 `batchgate_streams.aio` has them for async code. `batchgate_streams.errors` shows the tree of errors.
+`batchgate_streams.batching` sends the single calls of the SDKs of OpenAI and Anthropic as batches.
 """
 
 from batchgate_streams.display import failure_lines, on_terminal, progress_line

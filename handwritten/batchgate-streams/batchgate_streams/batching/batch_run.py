@@ -17,6 +17,7 @@ from batchgate_streams.batch_options import BatchOptions
 from batchgate_streams.batching.creation import bad_request, cancel_call, create_call
 from batchgate_streams.batching.replies import error_reply, failure_reply, reply_of
 from batchgate_streams.batching.single_calls import Group, SingleCall
+from batchgate_streams.display import done
 from batchgate_streams.errors import ConnectionFailed, GatewayRefused, StreamsError, UnusableAnswer
 from batchgate_streams.outage import Outage, retry_delay
 from batchgate_streams.polling import FINAL, POLL_TIMEOUT
@@ -84,23 +85,22 @@ class BatchRun:
 
     async def _follow(self, batch_id: str) -> None:
         began = time.monotonic()
-        ended = 0
+        read = 0
         while any(call.waits for call in self._calls):
             try:
                 progress = await self._progress(batch_id)
-                now_ended = progress.succeeded + progress.errored + progress.canceled + progress.expired
-                if now_ended > ended:
-                    await self._read_results(batch_id)
-                    ended = now_ended
+                is_final = progress.status in FINAL
+                if is_final or done(progress) > read:  # the counts may be ahead of the results
+                    read = await self._read_results(batch_id)
             except (ConnectionFailed, GatewayRefused) as error:
                 await self._pause_after(error)
                 continue
             self._outage.end()
-            if progress.status in FINAL:
+            if is_final:
                 self._fail(UnusableAnswer(f"batch {batch_id} has ended without a result of this request"))
                 return
             await self._pause(min(max(FIRST_PAUSE, (time.monotonic() - began) / 8), LONGEST_PAUSE))
-        if ended < len(self._calls):
+        if read < len(self._calls):
             await self._cancel(batch_id)
 
     async def _progress(self, batch_id: str) -> BatchProgress:
@@ -114,11 +114,15 @@ class BatchRun:
         self._paused = paused
         return progress
 
-    async def _read_results(self, batch_id: str) -> None:
+    async def _read_results(self, batch_id: str) -> int:
+        """Give their replies to the calls that have a result, and return how many have one."""
+        count = 0
         async with aclosing(aio.stream_results(self._client, batch_id, partial=True)) as rows:
             async for row in rows:
                 with calls.unusable(f"a result of batch {batch_id}"):
                     self._calls[int(row["custom_id"])].resolve(reply_of(row))
+                count += 1
+        return count
 
     async def _cancel(self, batch_id: str) -> None:
         """Cancel a batch that nobody waits for."""
