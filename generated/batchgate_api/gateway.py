@@ -11,6 +11,164 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 from batchgate_api.structs import ClosedStruct, HiddenStruct, OpenStruct
 
 
+class Account(OpenStruct, frozen=True, kw_only=True):
+    """An account of the settings."""
+
+    name: str
+    provider: Annotated[str, Meta(description="The provider or the kind of server.")]
+    """The provider or the kind of server."""
+
+    state: AccountState
+    pauses: Annotated[
+        list[AccountPause],
+        Meta(
+            description="The pauses that requests wait for. Empty for a key without the scope `admin`."
+        ),
+    ]
+    """The pauses that requests wait for. Empty for a key without the scope `admin`."""
+
+    base_url: (
+        Annotated[str, Meta(description="The URL of the provider, without credentials.")] | None
+    )
+    """The URL of the provider, without credentials."""
+
+    lane: Annotated[str, Meta(description="The lane of batches that ask for none.")] | None
+    """The lane of batches that ask for none."""
+
+    has_batch_api: (
+        Annotated[
+            bool,
+            Meta(
+                description="Whether its requests may travel in jobs of the batch API of the provider."
+            ),
+        ]
+        | None
+    )
+    """Whether its requests may travel in jobs of the batch API of the provider."""
+
+    concurrency: (
+        Annotated[
+            int,
+            Meta(
+                description="The most calls to one of its models that the settings allow at a time."
+            ),
+        ]
+        | None
+    )
+    """The most calls to one of its models that the settings allow at a time."""
+
+    requests_per_minute: (
+        Annotated[
+            int,
+            Meta(
+                description="The most calls a minute that the settings allow; null for any number."
+            ),
+        ]
+        | None
+    )
+    """The most calls a minute that the settings allow; null for any number."""
+
+    tokens_per_minute: (
+        Annotated[
+            int,
+            Meta(
+                description="The most tokens a minute that the settings allow; null for any number."
+            ),
+        ]
+        | None
+    )
+    """The most tokens a minute that the settings allow; null for any number."""
+
+    recent_calls: Annotated[RecentCalls, Meta(description="How its calls ended lately.")] | None
+    """How its calls ended lately."""
+
+    models: (
+        Annotated[
+            list[ModelConcurrency],
+            Meta(
+                description="The calls to models that were used lately, and the concurrency that the gateway has learnt for each."
+            ),
+        ]
+        | None
+    )
+    """The calls to models that were used lately, and the concurrency that the gateway has learnt for each."""
+
+
+class AccountList(OpenStruct, frozen=True, kw_only=True):
+    """The accounts of the gateway."""
+
+    data: list[Account]
+
+
+class AccountPause(OpenStruct, frozen=True, kw_only=True):
+    """Why calls to an account, or to a model of it, are paused."""
+
+    code: PauseCode
+    model: Annotated[str, Meta(description="The model; null for the whole account.")] | None
+    """The model; null for the whole account."""
+
+    reason: Annotated[str, Meta(description="What the provider answered.")]
+    """What the provider answered."""
+
+    since: Annotated[str, Meta(description="When the pause began.")]
+    """When the pause began."""
+
+
+AccountState: TypeAlias = Annotated[
+    Literal["ok", "partly_paused", "paused"],
+    Meta(
+        description="Whether calls to an account are paused; `partly_paused` if only those to some of its models are."
+    ),
+]
+
+
+class AccountTest(OpenStruct, frozen=True, kw_only=True):
+    """How a small call to an account ended."""
+
+    account: str
+    ok: Annotated[bool, Meta(description="Whether the provider accepted the call.")]
+    """Whether the provider accepted the call."""
+
+    method: AccountTestMethod
+    model: Annotated[str, Meta(description="The model that was called.")] | None
+    """The model that was called."""
+
+    seconds: Annotated[float, Meta(description="How long the call took.")]
+    """How long the call took."""
+
+    error: Annotated[AccountTestError, Meta(description="Why it was not accepted.")] | None
+    """Why it was not accepted."""
+
+
+class AccountTestError(OpenStruct, frozen=True, kw_only=True):
+    """Why a call was not accepted."""
+
+    kind: Annotated[
+        str,
+        Meta(description="The class of the error, as in the results of the Message Batches API."),
+    ]
+    """The class of the error, as in the results of the Message Batches API."""
+
+    status: (
+        Annotated[
+            int, Meta(description="The HTTP status of the provider; null without a response.")
+        ]
+        | None
+    )
+    """The HTTP status of the provider; null without a response."""
+
+    message: Annotated[str, Meta(description="The provider's message, without keys, on one line.")]
+    """The provider's message, without keys, on one line."""
+
+
+AccountTestMethod: TypeAlias = Annotated[
+    Literal["call", "list_models"],
+    Meta(
+        description="What was called. `call`, one token of a model; `list_models`, the list of the models."
+    ),
+]
+
+
 class ArchivedWorkspace(OpenStruct, frozen=True, kw_only=True):
     """An archived workspace."""
 
@@ -55,6 +213,12 @@ class BatchControls(OpenStruct, frozen=True, kw_only=True):
     budget_usd: BudgetUsd
     priority: Priority
     concurrency_cap: ConcurrencyCap
+
+
+BatchDialect: TypeAlias = Annotated[
+    Literal["anthropic", "openai"],
+    Meta(description="The format of the requests and results of a batch."),
+]
 
 
 class BatchErrors(OpenStruct, frozen=True, kw_only=True):
@@ -500,6 +664,115 @@ class BatchRefusal(OpenStruct, frozen=True, kw_only=True):
     """When the error came."""
 
 
+class BatchRow(OpenStruct, frozen=True, kw_only=True):
+    """A request of a batch beside its result."""
+
+    number: Annotated[int, Meta(description="The place of the request in the batch, from 1.")]
+    """The place of the request in the batch, from 1."""
+
+    custom_id: str
+    outcome: RowOutcome
+    failure: (
+        Annotated[
+            FailureKind,
+            Meta(description="Why it did not succeed; null if it did or has not ended."),
+        ]
+        | None
+    )
+    """Why it did not succeed; null if it did or has not ended."""
+
+    request: Raw
+    result: (
+        Annotated[Raw, Meta(description="The line of the result; null if there is none.")] | None
+    )
+    """The line of the result; null if there is none."""
+
+    is_cut: Annotated[bool, Meta(description="Whether a text or a list in it was cut.")]
+    """Whether a text or a list in it was cut."""
+
+
+class BatchRowPage(OpenStruct, frozen=True, kw_only=True):
+    """A page of requests of a batch."""
+
+    id: Annotated[str, Meta(description="The id of the batch.")]
+    """The id of the batch."""
+
+    dialect: BatchDialect
+    total: Annotated[int, Meta(description="All requests of the batch.")]
+    """All requests of the batch."""
+
+    data: list[BatchRow]
+    next: (
+        Annotated[str, Meta(description="The cursor of the next page; null after the last one.")]
+        | None
+    )
+    """The cursor of the next page; null after the last one."""
+
+
+class BatchSeries(OpenStruct, frozen=True, kw_only=True):
+    """How a batch went over time."""
+
+    id: Annotated[str, Meta(description="The id of the batch.")]
+    """The id of the batch."""
+
+    data: list[BatchSeriesPoint]
+
+
+class BatchSeriesPoint(OpenStruct, frozen=True, kw_only=True):
+    """The results of a batch in a period."""
+
+    at: Annotated[str, Meta(description="When the period begins.")]
+    """When the period begins."""
+
+    seconds: Annotated[int, Meta(description="How long it is.")]
+    """How long it is."""
+
+    succeeded: Annotated[int, Meta(description="Requests that the model answered.")]
+    """Requests that the model answered."""
+
+    failed: Annotated[int, Meta(description="Requests that ended in an error or expired.")]
+    """Requests that ended in an error or expired."""
+
+    cost_usd: Annotated[float, Meta(description="What the responses cost, in US dollars.")]
+    """What the responses cost, in US dollars."""
+
+    latency: (
+        Annotated[
+            float,
+            Meta(
+                description="The mean duration in seconds of the calls that gave results; null if there were none."
+            ),
+        ]
+        | None
+    )
+    """The mean duration in seconds of the calls that gave results; null if there were none."""
+
+    max_latency: Annotated[float, Meta(description="The longest of them, in seconds.")] | None
+    """The longest of them, in seconds."""
+
+    in_flight: (
+        Annotated[
+            float,
+            Meta(
+                description="How many of these calls were in flight on average: their durations, divided by that of the period."
+            ),
+        ]
+        | None
+    )
+    """How many of these calls were in flight on average: their durations, divided by that of the period."""
+
+    limit: (
+        Annotated[
+            int,
+            Meta(
+                description="The most calls that could be in flight to the models of the batch at the end of the period; null if no call was made."
+            ),
+        ]
+        | None
+    )
+    """The most calls that could be in flight to the models of the batch at the end of the period; null if no call was made."""
+
+
 class BatchSpend(OpenStruct, frozen=True, kw_only=True):
     """What the responses of the batch have cost so far, in US dollars, at the prices of the settings and of the catalogue. It is an estimate: the provider's bill decides."""
 
@@ -775,6 +1048,13 @@ class CreateKey(ClosedStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     """What the responses of a calendar month (UTC) may cost, in US dollars, before the batches of all keys of this name in the workspace are paused. Without this field, the keys of this name keep the budget that they have."""
+
+
+class CreateSession(HiddenStruct, frozen=True, kw_only=True):
+    """The API key to sign in with."""
+
+    api_key: Annotated[str, Meta(description="The API key.", max_length=1024, min_length=1)]
+    """The API key."""
 
 
 class CreateUnifiedBatch(ClosedStruct, frozen=True, kw_only=True):
@@ -1140,6 +1420,14 @@ class CreatedWebhook(HiddenStruct, frozen=True, kw_only=True):
 
 
 CustomId: TypeAlias = Annotated[str, Meta(min_length=1)]
+
+
+class DeletedBatch(OpenStruct, frozen=True, kw_only=True):
+    """The response to a delete."""
+
+    id: str
+    deleted: Annotated[bool, Meta(description="Always true.")]
+    """Always true."""
 
 
 class DeletedSecret(OpenStruct, frozen=True, kw_only=True):
@@ -1575,6 +1863,37 @@ LimitReason: TypeAlias = Annotated[
 ]
 
 
+class Model(OpenStruct, frozen=True, kw_only=True):
+    """A model of an account."""
+
+    account: str
+    model: Annotated[str, Meta(description="The model as the provider names it.")]
+    """The model as the provider names it."""
+
+    requests: Annotated[int, Meta(description="The results of the last 30 days.")]
+    """The results of the last 30 days."""
+
+    direct: (
+        Annotated[
+            TokenPrices,
+            Meta(description="Its present price in direct calls; null if it is not known."),
+        ]
+        | None
+    )
+    """Its present price in direct calls; null if it is not known."""
+
+    native: (
+        Annotated[
+            TokenPrices,
+            Meta(
+                description="Its present price in the batch API of the provider; null if it is not known, or there is none."
+            ),
+        ]
+        | None
+    )
+    """Its present price in the batch API of the provider; null if it is not known, or there is none."""
+
+
 class ModelConcurrency(OpenStruct, frozen=True, kw_only=True):
     """The calls to one model of an account."""
 
@@ -1652,6 +1971,12 @@ class ModelEstimate(OpenStruct, frozen=True, kw_only=True):
         | None
     )
     """The cost if those that can travel in jobs do; null if none can."""
+
+
+class ModelList(OpenStruct, frozen=True, kw_only=True):
+    """Models with their prices."""
+
+    data: list[Model]
 
 
 class MonthlyBudget(OpenStruct, frozen=True, kw_only=True):
@@ -1942,6 +2267,19 @@ class Quotas(OpenStruct, frozen=True, kw_only=True):
     """The cost of responses in a calendar month (UTC), in US dollars. When it is reached, running batches are paused."""
 
 
+class RecentCalls(OpenStruct, frozen=True, kw_only=True):
+    """The calls of the last 15 minutes."""
+
+    calls: Annotated[int, Meta(description="The calls that have ended.")]
+    """The calls that have ended."""
+
+    refused: Annotated[
+        int,
+        Meta(description="Those of them that the provider refused for load, mostly with 429."),
+    ]
+    """Those of them that the provider refused for load, mostly with 429."""
+
+
 class RequestFault(OpenStruct, frozen=True, kw_only=True):
     """Why one request cannot be sent."""
 
@@ -2129,6 +2467,12 @@ class RotateWebhook(ClosedStruct, frozen=True, kw_only=True):
     """How long the old secret signs too, in seconds (default 86400)."""
 
 
+RowOutcome: TypeAlias = Annotated[
+    Literal["pending", "succeeded", "errored", "canceled", "expired"],
+    Meta(description="How a request has ended; `pending` if it has not."),
+]
+
+
 class Secret(OpenStruct, frozen=True, kw_only=True):
     """A secret, without its value."""
 
@@ -2144,6 +2488,44 @@ class SecretList(OpenStruct, frozen=True, kw_only=True):
     """All secrets."""
 
     data: list[Secret]
+
+
+class Session(OpenStruct, frozen=True, kw_only=True):
+    """Who is signed in."""
+
+    needs_key: Annotated[bool, Meta(description="Whether calls need an API key.")]
+    """Whether calls need an API key."""
+
+    caller: (
+        Annotated[
+            SessionCaller,
+            Meta(description="The caller; null if nobody is signed in and calls need a key."),
+        ]
+        | None
+    )
+    """The caller; null if nobody is signed in and calls need a key."""
+
+    version: (
+        Annotated[str, Meta(description="The version of Batchgate; null if there is no caller.")]
+        | None
+    )
+    """The version of Batchgate; null if there is no caller."""
+
+
+class SessionCaller(OpenStruct, frozen=True, kw_only=True):
+    """The caller, as its API key describes it."""
+
+    key: (
+        Annotated[str, Meta(description="The name of the API key; null if the gateway needs none.")]
+        | None
+    )
+    """The name of the API key; null if the gateway needs none."""
+
+    workspace: Annotated[str, Meta(description="The workspace of the caller.")]
+    """The workspace of the caller."""
+
+    scopes: Annotated[list[KeyScope], Meta(description="What the caller may do.")]
+    """What the caller may do."""
 
 
 class SetConcurrency(ClosedStruct, frozen=True, kw_only=True):
@@ -2167,6 +2549,39 @@ class SetPriority(ClosedStruct, frozen=True, kw_only=True):
     """A new priority for a batch."""
 
     priority: Priority
+
+
+class Setting(OpenStruct, frozen=True, kw_only=True):
+    """A setting with its value."""
+
+    name: Annotated[
+        str,
+        Meta(description="The name, with dots between a table, an entry and a field."),
+    ]
+    """The name, with dots between a table, an entry and a field."""
+
+    value: (
+        Annotated[
+            str, Meta(description="The value as JSON; null if it has none, or may hold a secret.")
+        ]
+        | None
+    )
+    """The value as JSON; null if it has none, or may hold a secret."""
+
+    is_set: Annotated[bool, Meta(description="Whether it differs from the default.")]
+    """Whether it differs from the default."""
+
+    is_secret: Annotated[
+        bool,
+        Meta(description="Whether the value is left out because it may hold a secret."),
+    ]
+    """Whether the value is left out because it may hold a secret."""
+
+
+class SettingList(OpenStruct, frozen=True, kw_only=True):
+    """The settings of a process."""
+
+    data: list[Setting]
 
 
 SpenderKind: TypeAlias = Annotated[
@@ -2208,6 +2623,19 @@ class TimelineEntry(OpenStruct, frozen=True, kw_only=True):
 
     detail: Annotated[str, Meta(description="More about it, such as the reason of a pause.")] | None
     """More about it, such as the reason of a pause."""
+
+
+class TokenPrices(OpenStruct, frozen=True, kw_only=True):
+    """The price of a million tokens, in US dollars."""
+
+    input: Annotated[float, Meta(description="Input tokens.")]
+    """Input tokens."""
+
+    cached_input: Annotated[float, Meta(description="Input tokens from a cache of the provider.")]
+    """Input tokens from a cache of the provider."""
+
+    output: Annotated[float, Meta(description="Output tokens.")]
+    """Output tokens."""
 
 
 class UnifiedBatch(OpenStruct, frozen=True, kw_only=True):

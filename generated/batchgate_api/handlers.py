@@ -174,6 +174,48 @@ class GatewayHandlers(Protocol):
         ...
 
 
+class SessionsHandlers(Protocol):
+    """Sessions: handlers of 3 operations."""
+
+    async def get_session(
+        self,
+        request: web.Request,
+        parameters: parameters.GetSessionParameters,
+    ) -> web.StreamResponse:
+        """Get who is signed in.
+
+        Answers for a key in a header as for the cookie of a session. Without either, `caller`
+        is null, and `needs_key` says whether other calls need one.
+        """
+        ...
+
+    async def create_session(
+        self,
+        request: web.Request,
+        parameters: parameters.CreateSessionParameters,
+        body: gateway.CreateSession,
+    ) -> web.StreamResponse:
+        """Sign in with an API key.
+
+        Sets a cookie that has the key, for pages of this gateway: scripts cannot read it, and
+        browsers send it to this gateway only, for requests of its own pages. A key in a header
+        takes precedence over the cookie. The session ends when the key is revoked, when the
+        browser is closed, or by `deleteSession`. A gateway without keys sets no cookie.
+        """
+        ...
+
+    async def delete_session(
+        self,
+        request: web.Request,
+        parameters: parameters.DeleteSessionParameters,
+    ) -> web.StreamResponse:
+        """Sign out.
+
+        Removes the cookie. The key stays valid.
+        """
+        ...
+
+
 class BatchProgressHandlers(Protocol):
     """Batch Progress: handlers of 5 operations."""
 
@@ -266,8 +308,59 @@ class BatchEstimatesHandlers(Protocol):
         ...
 
 
+class BatchDetailsHandlers(Protocol):
+    """Batch Details: handlers of 2 operations."""
+
+    async def list_batch_rows(
+        self,
+        request: web.Request,
+        parameters: parameters.ListBatchRowsParameters,
+    ) -> gateway.BatchRowPage:
+        """Get requests of a batch beside their results, a page at a time.
+
+        For tables of results. Works while the batch runs, and for every dialect: `request` and
+        `result` are lines of the batch in its own dialect, in which long texts are cut (see
+        `max_text`). A page is empty or short, although there are more requests, when `outcome`
+        or `q` leave out very many, or when requests are large: `next` then goes on.
+        """
+        ...
+
+    async def get_batch_series(
+        self,
+        request: web.Request,
+        parameters: parameters.GetBatchSeriesParameters,
+    ) -> gateway.BatchSeries:
+        """Get how a batch went over time, for plots.
+
+        A point is a minute in the first six hours of the batch, five minutes until the end of
+        its first day, and half an hour from then on. A time without results has no point.
+        Points are kept as long as the results.
+        """
+        ...
+
+
 class BatchControlHandlers(Protocol):
-    """Batch Control: handlers of 7 operations."""
+    """Batch Control: handlers of 9 operations."""
+
+    async def delete_any_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.DeleteAnyBatchParameters,
+    ) -> gateway.DeletedBatch:
+        """Delete an ended batch of any API, with its requests and results."""
+        ...
+
+    async def cancel_any_batch(
+        self,
+        request: web.Request,
+        parameters: parameters.CancelAnyBatchParameters,
+    ) -> gateway.BatchControls:
+        """Cancel a batch of any API.
+
+        Requests that are sent finish, the others end as canceled. A batch that is canceling or
+        has ended is returned unchanged.
+        """
+        ...
 
     async def pause_batch(
         self,
@@ -459,6 +552,65 @@ class WorkspacesHandlers(Protocol):
         """Change the quotas of a workspace.
 
         Omitted quotas stay unchanged; null removes a quota.
+        """
+        ...
+
+
+class AccountsHandlers(Protocol):
+    """Accounts: handlers of 3 operations."""
+
+    async def get_accounts(
+        self,
+        request: web.Request,
+        parameters: parameters.GetAccountsParameters,
+    ) -> gateway.AccountList:
+        """Get the accounts of the gateway, and whether calls to them are paused.
+
+        The state and the numbers are those of all workers together, as they reported them with
+        their last heartbeat. A key without the scope `admin` gets the name, the provider and
+        the state of each account, and null for the rest.
+        """
+        ...
+
+    async def test_account(
+        self,
+        request: web.Request,
+        parameters: parameters.TestAccountParameters,
+    ) -> gateway.AccountTest:
+        """Check with one small call that a provider accepts the key of an account.
+
+        With a model, which may be the one that was used last, the call asks for one token.
+        Otherwise it lists the models of the provider, which costs nothing; some providers do
+        that without a key. The call is made by this process, beside its limits, and waits at
+        most 30 seconds.
+        """
+        ...
+
+    async def get_models(
+        self,
+        request: web.Request,
+        parameters: parameters.GetModelsParameters,
+    ) -> gateway.ModelList:
+        """Get the models that were used lately or have a price in the settings, with their prices.
+
+        The models of the last 30 days: those of the caller's workspace, or with the scope
+        `admin` those of all workspaces. Other models of an account may be used as well.
+        """
+        ...
+
+
+class SettingsHandlers(Protocol):
+    """Settings: handlers of 1 operations."""
+
+    async def get_settings(
+        self,
+        request: web.Request,
+        parameters: parameters.GetSettingsParameters,
+    ) -> gateway.SettingList:
+        """Get the settings of this process, without secrets.
+
+        All settings with their values, also where these are defaults. What may hold a key or a
+        password is left out, and `set` says whether it is set.
         """
         ...
 
@@ -909,11 +1061,15 @@ class Handlers(
     MessageBatchesHandlers,
     AnthropicFilesHandlers,
     GatewayHandlers,
+    SessionsHandlers,
     BatchProgressHandlers,
     BatchEstimatesHandlers,
+    BatchDetailsHandlers,
     BatchControlHandlers,
     BatchRetriesHandlers,
     WorkspacesHandlers,
+    AccountsHandlers,
+    SettingsHandlers,
     APIKeysHandlers,
     UnifiedFilesHandlers,
     UnifiedBatchesHandlers,

@@ -20,6 +20,13 @@ class ArchiveWorkspaceParameters(OpenStruct, frozen=True, kw_only=True):
     """The name of the workspace."""
 
 
+class CancelAnyBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of cancelAnyBatch."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+
 class CancelBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of cancelBatch."""
 
@@ -427,6 +434,10 @@ class CreateMessageBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """How many times the caller's SDK has already sent this create. From 1 on, an identical create with the same API key within ten minutes returns the first batch."""
 
 
+class CreateSessionParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of createSession."""
+
+
 class CreateUnifiedBatchParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of createUnifiedBatch."""
 
@@ -497,6 +508,13 @@ class DeleteAnthropicFileParameters(OpenStruct, frozen=True, kw_only=True):
     """The id of the file, uploaded through any API of the gateway."""
 
 
+class DeleteAnyBatchParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of deleteAnyBatch."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+
 class DeleteFileParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of deleteFile."""
 
@@ -537,6 +555,10 @@ class DeleteSecretParameters(OpenStruct, frozen=True, kw_only=True):
         ),
     ]
     """The name of the secret."""
+
+
+class DeleteSessionParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of deleteSession."""
 
 
 class DeleteUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
@@ -621,6 +643,10 @@ class DownloadUnifiedFileParameters(OpenStruct, frozen=True, kw_only=True):
     """Same as `provider`."""
 
 
+class GetAccountsParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of getAccounts."""
+
+
 class GetBatchProgressParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of getBatchProgress."""
 
@@ -644,6 +670,13 @@ class GetBatchResultsParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     """Whether to include the results of the retries of the batch, of which there may be 32."""
+
+
+class GetBatchSeriesParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of getBatchSeries."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
 
 
 class GetBatchTimelineParameters(OpenStruct, frozen=True, kw_only=True):
@@ -675,8 +708,20 @@ class GetMetricsParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of getMetrics."""
 
 
+class GetModelsParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of getModels."""
+
+
 class GetOpenapiParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of getOpenapi."""
+
+
+class GetSessionParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of getSession."""
+
+
+class GetSettingsParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of getSettings."""
 
 
 class GetUsageParameters(OpenStruct, frozen=True, kw_only=True):
@@ -993,6 +1038,76 @@ class ListAnthropicFilesParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = field(name="x-model-provider", default=UNSET)
     """Return only files that were uploaded for this account or provider."""
+
+
+class ListBatchRowsParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of listBatchRows."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+    after: (
+        Annotated[
+            str,
+            Meta(
+                description="Return the requests after those of the previous page: its `next`.",
+                max_length=128,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return the requests after those of the previous page: its `next`."""
+
+    limit: (
+        Annotated[
+            int,
+            Meta(
+                description="The maximum number of requests per page (default 50).",
+                ge=1,
+                le=500,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The maximum number of requests per page (default 50)."""
+
+    outcome: (
+        Annotated[
+            Literal["pending", "succeeded", "errored", "canceled", "expired", "failed"],
+            Meta(
+                description="Return only requests with this outcome. `failed` is every outcome but `succeeded` and `pending`."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return only requests with this outcome. `failed` is every outcome but `succeeded` and `pending`."""
+
+    q: (
+        Annotated[
+            str,
+            Meta(
+                description="Return only requests with this text in a text of the request or the result, or in the `custom_id`; small and capital letters are the same.",
+                max_length=256,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Return only requests with this text in a text of the request or the result, or in the `custom_id`; small and capital letters are the same."""
+
+    max_text: (
+        Annotated[
+            int,
+            Meta(
+                description="Texts with more characters are cut, and so are lists of numbers with more than a sixteenth as many (default 4000).",
+                ge=16,
+                le=100000000,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """Texts with more characters are cut, and so are lists of numbers with more than a sixteenth as many (default 4000)."""
 
 
 class ListBatchesParameters(OpenStruct, frozen=True, kw_only=True):
@@ -1829,6 +1944,28 @@ class StreamEventsParameters(OpenStruct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     """End the stream after this many seconds, for clients and proxies that bound the time of a call."""
+
+
+class TestAccountParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of testAccount."""
+
+    account: Annotated[
+        str, Meta(description="The name of the account.", max_length=64, min_length=1)
+    ]
+    """The name of the account."""
+
+    model: (
+        Annotated[
+            str,
+            Meta(
+                description="The model to call, as the provider names it (default the one that was used last, if there is one).",
+                max_length=256,
+                min_length=1,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """The model to call, as the provider names it (default the one that was used last, if there is one)."""
 
 
 class TestWebhookParameters(OpenStruct, frozen=True, kw_only=True):

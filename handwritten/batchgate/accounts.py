@@ -202,6 +202,7 @@ def _endpoint(  # noqa: PLR0917
         tasks=None if provider.tasks is None else provider.tasks(),
         contents=contents,
         downloads=downloads,
+        models_path=provider.models_path,
     )
 
 

@@ -14,13 +14,11 @@ from aiohttp.typedefs import Handler, Middleware
 from msgspec import Struct
 
 from batchgate import __version__
-from batchgate.accounts import account_chooser, endpoints, monthly_budgets, provider_names
+from batchgate.accounts import endpoints, monthly_budgets
 from batchgate.api.access_log import ACCESS_RECORDS, AccessRecords
-from batchgate.api.anthropic.files import AnthropicFilesHandler
-from batchgate.api.anthropic.handlers import MessageBatchesHandler
-from batchgate.api.anthropic.view import MessageBatchView
 from batchgate.api.binding import Binder
 from batchgate.api.context import (
+    ACCOUNTS,
     BATCHES,
     CONTENTS,
     DOWNLOADS,
@@ -33,6 +31,8 @@ from batchgate.api.context import (
     MERGED_RESULTS,
     PARTIAL_RESULTS,
     RETRIES,
+    ROW_PAGES,
+    SERIES,
     STEERING,
     TENANTS,
     UPLOADS,
@@ -41,27 +41,14 @@ from batchgate.api.context import (
     WEBHOOKS,
 )
 from batchgate.api.errors import add_request_id
-from batchgate.api.gateway.control import BatchControlHandler
-from batchgate.api.gateway.estimates import BatchEstimatesHandler
 from batchgate.api.gateway.events import EVENT_FEEDS, EventFeeds, end_event_streams
 from batchgate.api.gateway.handlers import GatewayHandler
 from batchgate.api.gateway.health_view import health_view
-from batchgate.api.gateway.progress import BatchProgressHandler
-from batchgate.api.gateway.retries import BatchRetriesHandler
-from batchgate.api.gateway.secrets import SecretsHandler
 from batchgate.api.gateway.summaries import SUMMARIES, BatchSummaries
-from batchgate.api.gateway.tenants import APIKeysHandler, WorkspacesHandler
-from batchgate.api.gateway.webhooks import WebhooksHandler
 from batchgate.api.key_slots import KeySlots
-from batchgate.api.openai.batches import BatchesHandler
-from batchgate.api.openai.handlers import FilesHandler
 from batchgate.api.origin_guard import OriginGuard
-from batchgate.api.public_url import PublicUrl
 from batchgate.api.repeated_reads import REPEATED_READS, RepeatedReads
 from batchgate.api.routes import check_routes, routes
-from batchgate.api.unified.batch_view import UnifiedBatchView
-from batchgate.api.unified.batches import UnifiedBatchesHandler
-from batchgate.api.unified.files import UnifiedFilesHandler
 from batchgate.blobs import open_blobs
 from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.router import Router
@@ -75,6 +62,7 @@ from batchgate.engine.ports.telemetry import Telemetry
 from batchgate.engine.support.steady_clock import SteadyClock
 from batchgate.engine.tenancy.secrets import Secrets
 from batchgate.engine.webhooks.webhook_ports import WebhookPorts
+from batchgate.http_handlers import http_handlers
 from batchgate.installation import Installation, Role, installation
 from batchgate.master_key import cipher
 from batchgate.providers.batches.http_exchange import HttpExchange
@@ -92,21 +80,7 @@ from batchgate.telemetry import CompositeTelemetry, EventLog, Metrics
 from batchgate.telemetry.span_export import create_spans
 from batchgate.tenancy import Tenancy
 from batchgate_api.handlers import (
-    AnthropicFilesHandlers,
-    APIKeysHandlers,
-    BatchControlHandlers,
-    BatchesHandlers,
-    BatchEstimatesHandlers,
-    BatchProgressHandlers,
-    BatchRetriesHandlers,
-    FilesHandlers,
     GatewayHandlers,
-    MessageBatchesHandlers,
-    SecretsHandlers,
-    UnifiedBatchesHandlers,
-    UnifiedFilesHandlers,
-    WebhooksHandlers,
-    WorkspacesHandlers,
 )
 from batchgate_api.operations import OPERATIONS
 
@@ -167,7 +141,7 @@ def build_app(
     handlers: tuple[object, ...] = (own,)
     operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
     if role != "worker":
-        others = _handlers(settings, blobs, router, secrets=secrets)
+        others = http_handlers(settings, blobs, router, tenancy, secrets)
         handlers, operations = (*others, own), OPERATIONS
     app.add_routes(routes(operations, handlers, Binder(authenticator)))
     check_routes(app, operations)
@@ -238,47 +212,6 @@ def _guarded(guard: OriginGuard) -> Middleware:
         return await handler(request)
 
     return checked
-
-
-def _handlers(
-    settings: Settings,
-    blobs: Blobs,
-    router: Router,
-    *,
-    secrets: Secrets,
-) -> tuple[
-    MessageBatchesHandlers,
-    BatchProgressHandlers,
-    BatchControlHandlers,
-    BatchRetriesHandlers,
-    BatchEstimatesHandlers,
-    WorkspacesHandlers,
-    APIKeysHandlers,
-    AnthropicFilesHandlers,
-    FilesHandlers,
-    BatchesHandlers,
-    UnifiedFilesHandlers,
-    UnifiedBatchesHandlers,
-    SecretsHandlers,
-    WebhooksHandlers,
-]:
-    names = provider_names(settings)
-    return (
-        MessageBatchesHandler(_view(settings), blobs, account_chooser(settings, "x-model-provider")),
-        BatchProgressHandler(blobs),
-        BatchControlHandler(),
-        BatchRetriesHandler(names),
-        BatchEstimatesHandler(names),
-        WorkspacesHandler(),
-        APIKeysHandler(),
-        AnthropicFilesHandler(blobs, names),
-        FilesHandler(blobs, names),
-        BatchesHandler(account_chooser(settings, "provider", preferred="openai")),
-        UnifiedFilesHandler(blobs, names),
-        UnifiedBatchesHandler(_unified_view(settings), blobs, names),
-        SecretsHandler(secrets, router.refresh_keys),
-        WebhooksHandler(),
-    )
 
 
 def _telemetry(app: web.Application, metrics: Metrics, environment: Mapping[str, str]) -> Telemetry:
@@ -376,24 +309,13 @@ def _engine(
         app[CONTENTS] = engine.contents
         app[PARTIAL_RESULTS] = engine.partial_results
         app[MERGED_RESULTS] = engine.merged_results
+        app[ROW_PAGES] = engine.row_pages
+        app[SERIES] = engine.series
+        app[ACCOUNTS] = engine.accounts
         async with engine:
             yield
 
     return run
-
-
-def _view(settings: Settings) -> MessageBatchView:
-    return MessageBatchView(
-        PublicUrl(settings.public_url, settings.networks),
-        live_counts=settings.live_counts,
-        relative_results_url=settings.relative_results_url,
-    )
-
-
-def _unified_view(settings: Settings) -> UnifiedBatchView:
-    return UnifiedBatchView(
-        PublicUrl(settings.public_url, settings.networks), relative_results_url=settings.relative_results_url
-    )
 
 
 async def _exposition(app: web.Application, metrics: Metrics, workspace: str | None) -> bytes:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from aiohttp import web
 
 from batchgate.api.authentication import Authenticator, ConfiguredKey
+from batchgate.api.public_url import PublicUrl
+from batchgate.api.session_cookie import SessionCookies
 from batchgate.engine.model.api_key import DEFAULT_WORKSPACE, Caller, hash_key
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import ConfigurationError
@@ -32,7 +34,9 @@ class Tenancy:
     ) -> None:
         self._settings = settings
         self._keys = ApiKeyCache(store, clock)
-        self.authenticator = Authenticator(_configured_keys(settings, environment), self._keys, settings.networks)
+        self.cookies = SessionCookies(PublicUrl(settings.public_url, settings.networks))
+        configured = _configured_keys(settings, environment)
+        self.authenticator = Authenticator(configured, self._keys, self.cookies, settings.networks)
         self.tenants = Tenants(store, budgets, self._keys, clock, _configured(settings))
 
     async def run(self, _: web.Application) -> AsyncIterator[None]:

@@ -30,6 +30,7 @@ CREATE_UNIFIED = "createUnifiedBatch"
 VALIDATE = "validateBatch"
 OF_RUNNING_BATCHES = (
     "cancelBatch",
+    "cancelAnyBatch",
     "pauseBatch",
     "moveBatchDeadline",
     "changeBatchBudget",
@@ -40,6 +41,8 @@ MOVE_DEADLINE = "moveBatchDeadline"
 PUT_SECRET = "putSecret"
 RETRY = "retryBatch"
 DELETE_SECRET = "deleteSecret"
+CREATE_SESSION = "createSession"
+TEST_ACCOUNT = "testAccount"
 LISTS = (
     "listMessageBatches",
     "listAnthropicFiles",
@@ -51,6 +54,7 @@ LISTS = (
     "listWorkspaces",
     "listKeys",
     "listWebhookDeliveries",
+    "listBatchRows",
 )
 INVALID_QUERIES = {
     **{operation: {"limit": "0"} for operation in LISTS},
@@ -97,7 +101,7 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
 def path_of(operation: Operation, id_: str) -> str:
     """Return the path of an operation on an object; that of an event is ``webhook/event``."""
     id_, _, event_id = id_.partition("/")
-    names = ("message_batch_id", "batch_id", "file_id", "workspace", "key_id", "name", "webhook_id")
+    names = ("message_batch_id", "batch_id", "file_id", "workspace", "key_id", "name", "webhook_id", "account")
     return operation.paths[0].format(**dict.fromkeys(names, id_), event_id=event_id or id_)
 
 
@@ -113,6 +117,8 @@ async def call_operation(app: RunningApp, operation: Operation, id_: str = "msgb
         options["json"] = openai_batches.create_body("file-nobody")
     if operation.id == PUT_SECRET and not options.keys() & {"data", "json"}:
         options["json"] = {"value": "sk-any"}
+    if operation.id == CREATE_SESSION and not options.keys() & {"data", "json"}:
+        options["json"] = {"api_key": (KEY | options.get("headers", {}))["x-api-key"]}
     if operation.id == MOVE_DEADLINE and not options.keys() & {"data", "json"}:
         options["json"] = {"expires_at": rfc3339(app.clock.now() + HOUR)}
     if operation.id in FIXED_BODIES and not options.keys() & {"data", "json"}:
@@ -150,8 +156,9 @@ async def valid_call(app: RunningApp, operation: Operation, **options: Any) -> i
         return await call_operation(app, operation, (await upload(app))["id"], **options)
     if operation.id == DELETE_SECRET:
         await app.call("PUT", "/api/secrets/prod", json={"value": "sk-any"})
-    if operation.tag == "Secrets":
-        return await call_operation(app, operation, "prod", **options)
+    if operation.tag == "Secrets" or operation.id == TEST_ACCOUNT:
+        id_, params = ("openai", {"model": "any"}) if operation.id == TEST_ACCOUNT else ("prod", {})
+        return await call_operation(app, operation, id_, params=params, **options)
     if operation.id == CREATE_OF_FILE:
         body = openai_batches.create_body((await upload(app))["id"])
         return await call_operation(app, operation, json=body, **options)
@@ -167,7 +174,7 @@ async def call_for_an_ended_batch(app: RunningApp, operation: Operation, **optio
 
 
 async def invalid_call(app: RunningApp, operation: Operation) -> int:
-    if operation.id in {*FIXED_BODIES, MOVE_DEADLINE}:
+    if operation.id in {*FIXED_BODIES, MOVE_DEADLINE, CREATE_SESSION}:
         return await call_operation(app, operation, json={"nothing": 1})
     if operation.id in (CREATE, CREATE_OF_FILE, CREATE_UNIFIED, VALIDATE):
         return await call_operation(app, operation, json={})
@@ -266,10 +273,12 @@ async def call_over_a_quota(app: RunningApp, operation: Operation) -> int:
 
 async def call_with_a_broken_database(app: RunningApp, operation: Operation) -> int:
     connection = sqlite3.connect(app.data_dir / "batchgate.db")
-    for table in ("batches", "files", "workspaces", "api_keys", "secrets", "webhooks"):
+    for table in ("batches", "files", "workspaces", "api_keys", "secrets", "webhooks", "daily_usage"):
         connection.execute(f"ALTER TABLE {table} RENAME TO no_{table}")
     connection.close()
     options: dict[str, Any] = {"json": {"input_file_id": "file-any"}} if operation.id == VALIDATE else {}
+    if operation.tag == "Sessions":  # a key of the settings needs no database
+        options["headers"] = {"x-api-key": "bg-unknown"}
     return await call_operation(app, operation, **options)
 
 

@@ -99,6 +99,12 @@ async def message_batch(app: RunningApp) -> dict[str, Any]:
     return batch
 
 
+async def two_messages(app: RunningApp) -> dict[str, Any]:
+    batch = await app.create("a", "b")
+    await app.ended(batch["id"])
+    return batch
+
+
 async def openai_batch(app: RunningApp) -> dict[str, Any]:
     batch = await create(app, chat_line("a"))
     await wait_for_final_status(app, batch["id"])
@@ -206,6 +212,7 @@ EXAMPLE_RESPONSES: Final[dict[str, MakeObject]] = {
     "moveBatchDeadline": call_on_new(running_openai_batch, "PUT", "/api/batches/{}/deadline", json=LATER),
     "changeBatchBudget": call_on_new(running_openai_batch, "PUT", "/api/batches/{}/budget", json={"budget_usd": None}),
     "retryBatch": call_on_new(message_batch, "POST", "/api/batches/{}/retry", json={"custom_ids": ["a"]}),
+    "listBatchRows": call_on_new(two_messages, "GET", "/api/batches/{}/rows?limit=1"),
     "setBatchConcurrency": call_on_new(
         running_openai_batch, "PUT", "/api/batches/{}/concurrency", json={"concurrency": 4}
     ),

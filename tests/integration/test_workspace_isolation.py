@@ -60,12 +60,15 @@ NO_IDS: Final = {
     "max_seconds",
     "merged",
     "metadata",
+    "max_text",
     "model",
     "name",
     "order",
+    "outcome",
     "page_size",
     "provider",
     "purpose",
+    "q",
     "reason",
     "scope_id",
     "state",
@@ -115,8 +118,8 @@ BODIES: Final = {
     "rotateWebhook": {},
 }
 """Valid bodies of operations that have an id in their path, by the id of the operation."""
-ADMIN_TAGS: Final = {"Workspaces", "API Keys", "Secrets"}
-"""Operations on objects outside of workspaces: they need the scope admin, and can access all objects."""
+ADMIN_TAGS: Final = {"Workspaces", "API Keys", "Secrets", "Accounts", "Settings"}
+"""Operations on objects outside of workspaces: those with the scope admin can access all objects."""
 WORKSPACE_OPERATIONS: Final = [o for o in OPERATIONS if o.authenticated and o.tag not in ADMIN_TAGS]
 CALLS: Final = [
     pytest.param(operation, path, id=f"{operation.method} {path}")

@@ -9,6 +9,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from batchgate.api.client_address import Network, client_address
+from batchgate.api.session_cookie import SessionCookies
 from batchgate.api.wrong_key_brake import WrongKeyBrake, too_many_wrong_keys
 from batchgate.engine.model.api_key import ANONYMOUS, Caller, hash_key, may_be_generated
 from batchgate.engine.model.errors import RefusedError, StoreError
@@ -34,10 +35,15 @@ class Authenticator:
     """Finds the caller by the keys of the settings and of the database; without any keys, callers are anonymous."""
 
     def __init__(
-        self, configured: Iterable[ConfiguredKey], key_cache: ApiKeyCache, trusted_proxies: Sequence[Network] = ()
+        self,
+        configured: Iterable[ConfiguredKey],
+        key_cache: ApiKeyCache,
+        cookies: SessionCookies,
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
         self._configured = tuple(configured)
         self._key_cache = key_cache
+        self._cookies = cookies
         self._trusted_proxies = trusted_proxies
         self._brake = WrongKeyBrake()
 
@@ -47,14 +53,28 @@ class Authenticator:
 
     async def authenticate(self, request: web.Request) -> Caller:
         """Return the caller; raises `RefusedError` without a valid key, or with keys of several workspaces."""
-        if await self.is_open():
-            return ANONYMOUS
-        given = _sent_keys(request)
-        if not given:
+        caller = await self.find_caller(request)
+        if caller is None:
             raise RefusedError(
                 "authentication_error", "An API key is needed: send it as x-api-key or as Authorization: Bearer."
             )
-        found = await self._find_all(given, client_address(request, self._trusted_proxies))
+        return caller
+
+    async def find_caller(self, request: web.Request) -> Caller | None:
+        """Return the caller; None without any key. Raises `RefusedError` like `authenticate`.
+
+        A key in a header takes precedence over the one in the cookie of a session.
+        """
+        if await self.is_open():
+            return ANONYMOUS
+        given = _sent_keys(request)
+        if not given and (key := self._cookies.find_key(request)) is not None:
+            given = [key]
+        return await self.caller_of(request, given) if given else None
+
+    async def caller_of(self, request: web.Request, keys: Iterable[str]) -> Caller:
+        """Return the caller whose keys a request has somewhere; raises `RefusedError` like `authenticate`."""
+        found = await self._find_all(keys, client_address(request, self._trusted_proxies))
         if any(caller.workspace != found[0].workspace for caller in found):
             raise RefusedError("authentication_error", "API keys of several workspaces were sent; send one of them.")
         return found[0]

@@ -44,7 +44,7 @@ class Binder:
         async def handle(request: web.Request) -> web.StreamResponse:
             request[MOUNT], request[OPERATION] = mount, operation
             request[LOGGED_CALL] = LoggedCall(operation.id, path, logged_id(request))
-            recheck: Callable[[], Awaitable[None]] = partial(_recheck, authenticator, request)
+            recheck = partial(_recheck, authenticator, request) if operation.authenticated else _without_check
             request[RECHECK] = recheck
             if operation.authenticated:
                 caller = await authenticator.authenticate(request)
@@ -77,6 +77,10 @@ async def _call_with_body(operation: Operation, method: Method, request: web.Req
 def value_or_none(value: T | UnsetType) -> T | None:
     """Return an optional value, or None if it is not set."""
     return None if isinstance(value, UnsetType) else value
+
+
+async def _without_check() -> None:
+    """Do nothing: the call needs no key."""
 
 
 async def _recheck(authenticator: Authenticator, request: web.Request) -> None:

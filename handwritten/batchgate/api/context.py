@@ -10,8 +10,10 @@ from aiohttp import web
 
 from batchgate.api.http_limits import HttpLimits
 from batchgate.api.key_slots import KeySlots
+from batchgate.engine.cluster.account_states import AccountStates
 from batchgate.engine.lifecycle.batch_estimates import BatchEstimates
 from batchgate.engine.lifecycle.batch_retry import BatchRetry
+from batchgate.engine.lifecycle.batch_series import BatchSeries
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.files import Files
 from batchgate.engine.lifecycle.forecasts import Forecasts
@@ -22,6 +24,7 @@ from batchgate.engine.model.health_report import BatchWait
 from batchgate.engine.results.content_renderer import ContentRenderer
 from batchgate.engine.results.merged_results import MergedResults
 from batchgate.engine.results.partial_results import PartialResults
+from batchgate.engine.results.row_pages import RowPages
 from batchgate.engine.tenancy.tenants import Tenants
 from batchgate.engine.tenancy.usage_reports import UsageReports
 from batchgate.engine.webhooks.webhooks import Webhooks
@@ -42,6 +45,9 @@ WEBHOOKS = web.AppKey("webhooks", Webhooks)
 CONTENTS = web.AppKey("contents", ContentRenderer)
 MERGED_RESULTS = web.AppKey("merged_results", MergedResults)
 PARTIAL_RESULTS = web.AppKey("partial_results", PartialResults)
+ROW_PAGES = web.AppKey("row_pages", RowPages)
+SERIES = web.AppKey("series", BatchSeries)
+ACCOUNTS = web.AppKey("accounts", AccountStates)
 TENANTS = web.AppKey("tenants", Tenants)
 USAGE = web.AppKey("usage", UsageReports)
 HTTP_LIMITS = web.AppKey("http_limits", HttpLimits)
@@ -77,5 +83,7 @@ IGNORED = web.RequestKey("ignored", list[str])
 
 
 def key_of(request: web.Request) -> tuple[str, str]:
-    """Return what identifies the API key of an authenticated request: its workspace and its name."""
+    """Return what identifies the API key of a request: its workspace and name; without a key, the peer's address."""
+    if WORKSPACE not in request:
+        return "", request.remote or ""
     return request[WORKSPACE], request[CALLER]

@@ -30,7 +30,7 @@ class OriginGuard:
 
     def __init__(self, public_url: str | None, is_open: Callable[[], Awaitable[bool]]) -> None:
         self._known = _name_in(public_url or "")
-        self._known_origin = _authority(public_url or "")
+        self._known_origin = authority(public_url or "")
         self._is_open = is_open
 
     async def check(self, request: web.Request) -> None:
@@ -56,12 +56,12 @@ def _comes_from_elsewhere(request: web.Request, host: str, known_origin: str) ->
     if site is not None:
         return site not in {"same-origin", "none"}
     origin = request.headers.get(hdrs.ORIGIN)
-    own = {_authority(f"//{host}"), known_origin} - {""}
-    return origin is not None and _authority(origin) not in own
+    own = {authority(f"//{host}"), known_origin} - {""}
+    return origin is not None and authority(origin) not in own
 
 
-def _authority(url: str) -> str:
-    """Return the host and the port of a URL, without a default port; empty if there is none."""
+def authority(url: str) -> str:
+    """Return the host and the port of a URL, without the default port of its scheme; empty if there is none."""
     name, (scheme, separator, _) = _name_in(url), url.partition("://")
     try:
         port = urlsplit(url).port

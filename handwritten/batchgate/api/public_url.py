@@ -37,10 +37,11 @@ class PublicUrl:
         """
         base = request.get(BASE_URL)
         if base is None:  # a list asks once for each of its items
-            base = request[BASE_URL] = f"{self._base(request)}{request[MOUNT]}"
+            base = request[BASE_URL] = f"{self.root(request)}{request[MOUNT]}"
         return base + path
 
-    def _base(self, request: web.Request) -> str:
+    def root(self, request: web.Request) -> str:
+        """Return the URL of the gateway, without a slash at its end; raises `RefusedError` for an invalid Host."""
         if self._configured:
             return self._configured
         if not (self._trusted_proxies and is_trusted(request.remote or "", self._trusted_proxies)):

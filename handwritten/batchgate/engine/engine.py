@@ -11,6 +11,7 @@ from typing import Self
 from msgspec import structs
 
 from batchgate.engine.background_services import BackgroundServices
+from batchgate.engine.cluster.account_states import AccountStates
 from batchgate.engine.cluster.membership import ClusterMember
 from batchgate.engine.dependencies import EngineDependencies
 from batchgate.engine.dispatch.direct_rate import DirectRate
@@ -20,6 +21,7 @@ from batchgate.engine.dispatch.token_history import TokenHistory
 from batchgate.engine.lifecycle.batch_estimates import BatchEstimates
 from batchgate.engine.lifecycle.batch_looks import BatchLooks
 from batchgate.engine.lifecycle.batch_retry import BatchRetry
+from batchgate.engine.lifecycle.batch_series import BatchSeries
 from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.clock_watch import ClockWatch
 from batchgate.engine.lifecycle.early_quota_check import EarlyQuotaCheck
@@ -46,6 +48,7 @@ from batchgate.engine.results.content_renderer import ContentRenderer
 from batchgate.engine.results.merged_results import MergedResults
 from batchgate.engine.results.partial_results import PartialResults
 from batchgate.engine.results.row_outcomes import RowOutcomes
+from batchgate.engine.results.row_pages import RowPages
 from batchgate.engine.storage.damaged_blobs import DamagedBlobs
 from batchgate.engine.storage.orphan_blobs import OrphanBlobs
 from batchgate.engine.storage.storage_probe import StorageProbe
@@ -98,6 +101,7 @@ class Engine:
         self.estimates = self._estimates(needs)
         self.looks = BatchLooks(needs.store, needs.steering, needs.events, needs.clock)
         self.usage = UsageReports(needs.usage, needs.clock)
+        self.accounts = AccountStates(needs.router, needs.cluster, self.usage)
         self.forecasts = Forecasts(needs.clock, needs.router)
         self.retries = BatchRetry(
             store=needs.store,
@@ -110,6 +114,8 @@ class Engine:
         )
         self.merged_results = MergedResults(needs.store, self.contents, needs.rows)
         self.partial_results = PartialResults(needs.store, self.contents)
+        self.row_pages = RowPages(needs.store, needs.blobs, needs.rows)
+        self.series = BatchSeries(needs.store, needs.clock)
         self._scrub = self._create_scrub(needs)
         self._scrubbing: asyncio.Task[None] | None = None
         self.files = Files(

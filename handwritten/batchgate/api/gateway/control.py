@@ -1,11 +1,11 @@
-"""Control of a running batch: pause, resume, its deadline, budget, priority and concurrency cap, and its timeline."""
+"""Control of a batch: pause, resume, cancel, delete, deadline, budget, priority, concurrency cap, and its timeline."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.context import CALLER, STEERING, WORKSPACE
+from batchgate.api.context import BATCHES, CALLER, STEERING, WORKSPACE
 from batchgate.api.gateway.pause_view import pause_view
 from batchgate.api.spend_view import dollars_or_none
 from batchgate.engine.model.batch import Batch
@@ -32,6 +32,19 @@ class BatchControlHandler:
         """Resume a batch."""
         steering, caller = request.app[STEERING], request[CALLER]
         return _controls(await steering.resume(request[WORKSPACE], parameters.batch_id, by=caller))
+
+    async def cancel_any_batch(
+        self, request: web.Request, parameters: parameters.CancelAnyBatchParameters
+    ) -> gateway.BatchControls:
+        """Cancel a batch."""
+        return _controls(await request.app[BATCHES].cancel(request[WORKSPACE], parameters.batch_id))
+
+    async def delete_any_batch(
+        self, request: web.Request, parameters: parameters.DeleteAnyBatchParameters
+    ) -> gateway.DeletedBatch:
+        """Delete a batch that has ended."""
+        await request.app[BATCHES].delete(request[WORKSPACE], parameters.batch_id)
+        return gateway.DeletedBatch(id=parameters.batch_id, deleted=True)
 
     async def move_batch_deadline(
         self, request: web.Request, parameters: parameters.MoveBatchDeadlineParameters, body: gateway.MoveDeadline

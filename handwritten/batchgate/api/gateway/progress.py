@@ -14,6 +14,7 @@ from batchgate.api.downloads import JSONL, send_lines
 from batchgate.api.gateway.events import send_events
 from batchgate.api.gateway.forecast_view import forecast_view
 from batchgate.api.gateway.lane_view import lane_view
+from batchgate.api.gateway.model_load_view import model_load_view
 from batchgate.api.gateway.pause_view import pause_view
 from batchgate.api.gateway.summaries import SUMMARIES
 from batchgate.api.metadata import metadata_of_form, metadata_view
@@ -22,7 +23,6 @@ from batchgate.api.spend_view import dollars_or_none, spend_view
 from batchgate.engine.model.batch import BatchFilters
 from batchgate.engine.model.failure import FailureGroup
 from batchgate.engine.model.health_report import BatchWait, Refusal
-from batchgate.engine.model.model_load import ModelLoad
 from batchgate.engine.model.native_job import NativeJob
 from batchgate.engine.model.times import read_time, rfc3339
 from batchgate.engine.model.usage import Usage
@@ -81,7 +81,7 @@ class BatchProgressHandler:
             repeated=batch.repeated,
             paused=None if paused is None else pause_view(paused),
             last_refusal=None if wait.refusal is None else _refusal(wait.refusal),
-            concurrency=[_load(load) for load in wait.loads],
+            concurrency=[model_load_view(load) for load in wait.loads],
             lanes=[lane_view(batch.options, part) for part in await request.app[BATCHES].lanes(batch)],
             jobs=[_job(job) for job in jobs],
             paid_twice=batch.paid_twice,
@@ -160,17 +160,6 @@ def _failures(group: FailureGroup) -> gateway.FailureGroup:
         count=group.count,
         custom_ids=[request.custom_id for request in group.first],
         example=group.example,
-    )
-
-
-def _load(load: ModelLoad) -> gateway.ModelConcurrency:
-    return gateway.ModelConcurrency(
-        account=load.account,
-        model=load.model,
-        in_flight=load.in_flight,
-        limit=load.limit,
-        maximum=load.maximum,
-        reason=load.reason,
     )
 
 

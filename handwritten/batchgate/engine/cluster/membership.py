@@ -47,7 +47,7 @@ class ClusterMember:
     def health_report(self) -> HealthReport:
         """The problems of this process; a graceful stop is none, and is not reported."""
         problems = (*self._problems.current(), *(pause.problem for pause in self._router.pauses))
-        return bounded_report(problems, self._router.paused_accounts, self._waiting())
+        return bounded_report(problems, self._router.paused_accounts, self._waiting(), self._router.account_loads())
 
     def on_event(self, event: ClusterEvent, batch_key: int) -> None:
         """Act on an event that another process published for a batch."""

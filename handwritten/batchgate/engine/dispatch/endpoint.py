@@ -37,6 +37,7 @@ class AccountEndpoint:
         "handler",
         "is_model_part",
         "meter",
+        "models_path",
         "prices",
         "tasks",
         "transport",
@@ -57,6 +58,7 @@ class AccountEndpoint:
         tasks: ProviderTasks | None = None,
         contents: ContentTransport | None = None,
         downloads: ContentTransport | None = None,
+        models_path: str | None = None,
     ) -> None:
         self.account = account
         """With the key that was read last."""
@@ -71,6 +73,8 @@ class AccountEndpoint:
         """The transport for calls whose answers become files."""
         self.downloads = downloads
         """The transport for the URLs in answers, which may lead anywhere."""
+        self.models_path = models_path
+        """The path below the URL of the account that lists the models; None if the provider lists none."""
         self.prices = prices or NoPrices()
         self.is_model_part = is_model_part
         """Tells whether a prefix that is no account's name belongs to the name of a model of this account."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final
-
-from msgspec import Struct, structs
 
 from batchgate.engine.dispatch import limits
 from batchgate.engine.dispatch.batch_caps import CallPlaces
@@ -23,6 +21,7 @@ from batchgate.engine.dispatch.limits import CallOutcome, Limiter, Permit
 from batchgate.engine.dispatch.prepared_request import PreparedRequest, request_row
 from batchgate.engine.dispatch.refusal_log import RefusalLog
 from batchgate.engine.dispatch.request_reader import RequestReader
+from batchgate.engine.dispatch.request_run import KeptParts, OnRefused, OnSending, RequestRun
 from batchgate.engine.dispatch.result_builder import ResultBuilder
 from batchgate.engine.dispatch.retries import Retries
 from batchgate.engine.dispatch.router import Router
@@ -30,12 +29,12 @@ from batchgate.engine.dispatch.shard_extras import ShardExtras, output_answer
 from batchgate.engine.dispatch.task_calls import await_task, cancel_task
 from batchgate.engine.dispatch.token_history import TokenHistory
 from batchgate.engine.model.batch import Batch, Dialect
-from batchgate.engine.model.clock import Clock, SystemClock
+from batchgate.engine.model.clock import MICROSECONDS, Clock, SystemClock
 from batchgate.engine.model.errors import NoUpstreamAnswer, RequestError, StaleClaim, UpstreamError
-from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.health_report import Refusal, one_line
 from batchgate.engine.model.provider_call import OWN_KINDS, UpstreamRequest, UpstreamResponse
 from batchgate.engine.model.provider_task import ProviderTask
+from batchgate.engine.model.series import CallFacts
 from batchgate.engine.model.shard import ResultLine
 from batchgate.engine.ports.provider_tasks import ProviderTasks
 from batchgate.engine.ports.rows import LineTranslator, RowFormat
@@ -45,57 +44,12 @@ from batchgate.engine.support.fair_yield import FairYield
 BEFORE_OTHERS: Final = -1
 """The precedence of requests whose tasks run already."""
 
-OnSending = Callable[[bool], None]
-"""Called with True when a call starts and with False when it ends: a cancel does not interrupt a call in flight."""
-
-OnRefused = Callable[[Refusal], None]
-"""Called when a call failed and the request waits for another one."""
-
 
 def _without_job(endpoint: AccountEndpoint) -> str:
     """Say why a request of the lane ``native`` that a job would take has no answer."""
     least = endpoint.min_job_requests
     or_too_few = f", or fewer than {least} requests have this model" if least > 1 else ""
     return f"its job gave no answer, and the job's reason says why{or_too_few}"
-
-
-class _Kept(Struct):
-    """What is stored for one request beside its result."""
-
-    task: ProviderTask | None = None
-    outputs: tuple[NewFile, ...] = ()
-
-    def added_to(self, result: ResultLine) -> ResultLine:
-        """Return the result with what is kept; most requests keep nothing."""
-        if self.task is None and not self.outputs:
-            return result
-        return structs.replace(result, ended_task=self.task is not None, outputs=self.outputs)
-
-
-class _RequestRun(Struct):
-    """One request while it runs."""
-
-    batch: Batch
-    seq: int
-    call: Call
-    limiter: Limiter
-    on_sending: OnSending
-    on_refused: OnRefused | None
-    retries: Retries
-    extras: ShardExtras | None
-    gate: BudgetGate | None
-    places: CallPlaces
-    kept: _Kept
-
-    @property
-    def account(self) -> str:
-        return self.call.endpoint.account.name
-
-    @property
-    def needed_extras(self) -> ShardExtras:
-        if self.extras is None:
-            raise RuntimeError("a request has a task or makes a file, and nothing stores it")
-        return self.extras
 
 
 class Executor:
@@ -165,7 +119,7 @@ class Executor:
         ``extras`` store what requests of providers with tasks or content have beside their results. Calls wait for
         one of the ``places``, and at the ``gate``.
         """
-        seq, row, kept, called = request.seq, request.row, _Kept(), request.route.called
+        seq, row, kept, called = request.seq, request.row, KeptParts(), request.route.called
         try:
             run = self._request_run(batch, request, on_sending, on_refused, extras, gate, places, kept)
             answer = await self._answer(run)
@@ -197,16 +151,16 @@ class Executor:
         extras: ShardExtras | None,
         gate: BudgetGate | None,
         places: CallPlaces | None,
-        kept: _Kept,
-    ) -> _RequestRun:
+        kept: KeptParts,
+    ) -> RequestRun:
         limiter, retries = self._router.limiter(request.route), Retries(self._rng)
         call = Call(request.route.endpoint, request_row(batch, request))
         places = places or CallPlaces()
-        return _RequestRun(
+        return RequestRun(
             batch, request.seq, call, limiter, on_sending, on_refused, retries, extras, gate, places, kept
         )
 
-    async def _answer(self, run: _RequestRun) -> bytes:
+    async def _answer(self, run: RequestRun) -> bytes:
         """Return the answer: of the task that runs for the request already, or of a new call."""
         if run.call.endpoint.tasks is not None:
             run.kept.task = await run.needed_extras.find_task(run.seq)
@@ -215,7 +169,7 @@ class Executor:
                     return await self._resume(run, run.kept.task)
         return await self._call_with_retries(run)
 
-    async def _call_with_retries(self, run: _RequestRun) -> bytes:
+    async def _call_with_retries(self, run: RequestRun) -> bytes:
         while True:
             try:
                 async with run.places:
@@ -227,7 +181,7 @@ class Executor:
                 self._report_refusal(run, error)
                 await run.places.wait_without(run.retries)
 
-    def _report_refusal(self, run: _RequestRun, error: UpstreamError) -> None:
+    def _report_refusal(self, run: RequestRun, error: UpstreamError) -> None:
         """Report a failed call whose request waits for another one."""
         refusal = Refusal(
             kind=error.kind,
@@ -241,7 +195,7 @@ class Executor:
         if run.on_refused is not None:
             run.on_refused(refusal)
 
-    async def _call(self, run: _RequestRun) -> bytes:
+    async def _call(self, run: RequestRun) -> bytes:
         """Make one call when the limiter permits it, record its outcome, and return the answer.
 
         Raises `UpstreamError` when the call fails.
@@ -265,11 +219,12 @@ class Executor:
             run.on_sending(False)
             run.limiter.release(permit, outcome)
             seconds = time.perf_counter() - started
+            run.kept.call = CallFacts(round(seconds * MICROSECONDS), run.limiter.whole_limit)
             self._telemetry.call_ended(self._ended_call(run, reported, seconds, answer))
             if reported == SUCCEEDED:
                 self.rate.record(run.account, seconds)
 
-    def _ended_call(self, run: _RequestRun, outcome: str, seconds: float, answer: bytes | None) -> EndedCall:
+    def _ended_call(self, run: RequestRun, outcome: str, seconds: float, answer: bytes | None) -> EndedCall:
         account, row = run.call.endpoint.account, run.call.row
         return EndedCall(
             batch=run.batch,
@@ -290,7 +245,7 @@ class Executor:
             limiter.release(permit, limits.ABANDONED)
             raise
 
-    async def _record_failure(self, run: _RequestRun, error: UpstreamError) -> CallOutcome:
+    async def _record_failure(self, run: RequestRun, error: UpstreamError) -> CallOutcome:
         """Update the retries, and return the outcome for the limits: none if the rejected key was replaced since."""
         outcome = limits.outcome_of(error)
         now = asyncio.get_running_loop().time()
@@ -298,13 +253,13 @@ class Executor:
         run.retries.record_failure(error, outcome, now=now, last_success=last_success)
         return limits.ABANDONED if outcome.denied and await run.call.key_was_replaced() else outcome
 
-    async def _acquire_permit(self, run: _RequestRun) -> Permit:
+    async def _acquire_permit(self, run: RequestRun) -> Permit:
         limiter, retries = run.limiter, run.retries
         precedence = (retries.demotions, run.seq, run.batch.key)
         tokens = run.call.endpoint.meter.estimate_tokens(run.call.upstream) if limiter.counts_tokens else 0
         return await limiter.acquire(precedence, tokens=tokens, delay=retries.delay, refused=retries.refused)
 
-    async def _send(self, run: _RequestRun, permit: Permit) -> bytes:
+    async def _send(self, run: RequestRun, permit: Permit) -> bytes:
         endpoint = run.call.endpoint
         if permit.is_probe:
             await endpoint.refresh_key()
@@ -320,7 +275,7 @@ class Executor:
         return endpoint.handler.decode(run.call.row, response)
 
     async def _end_of_task(
-        self, run: _RequestRun, permit: Permit, tasks: ProviderTasks, response: UpstreamResponse
+        self, run: RequestRun, permit: Permit, tasks: ProviderTasks, response: UpstreamResponse
     ) -> UpstreamResponse:
         """Store the task that a call created, and return the response that says that it has ended.
 
@@ -340,7 +295,7 @@ class Executor:
         run.on_sending(False)
         return await await_task(run.call.endpoint, tasks, task, partial(self._requested_wait, run))
 
-    async def _resume(self, run: _RequestRun, task: ProviderTask) -> bytes:
+    async def _resume(self, run: RequestRun, task: ProviderTask) -> bytes:
         """Poll the task that an earlier run has stored, before requests that have none are sent."""
         endpoint = self._router.endpoint(task.account)
         if endpoint is None or endpoint.tasks is None:
@@ -354,7 +309,7 @@ class Executor:
             run.limiter.release(permit, limits.ABANDONED)
 
     async def _task_answer(
-        self, run: _RequestRun, endpoint: AccountEndpoint, tasks: ProviderTasks, response: UpstreamResponse
+        self, run: RequestRun, endpoint: AccountEndpoint, tasks: ProviderTasks, response: UpstreamResponse
     ) -> bytes:
         """Return the answer of a task that has ended, and keep what it made if the account asks for that."""
         answer = endpoint.handler.decode(run.call.row, response)
@@ -365,7 +320,7 @@ class Executor:
         run.kept.outputs = tuple(files)
         return answer
 
-    def _requested_wait(self, run: _RequestRun, response: UpstreamResponse) -> float | None:
+    def _requested_wait(self, run: RequestRun, response: UpstreamResponse) -> float | None:
         """Return the seconds that an error response asks to wait."""
         try:
             run.call.endpoint.handler.decode(run.call.row, response)
@@ -373,7 +328,7 @@ class Executor:
             return error.retry_after
         return None
 
-    async def _receive_output(self, run: _RequestRun, permit: Permit, upstream: UpstreamRequest) -> bytes:
+    async def _receive_output(self, run: RequestRun, permit: Permit, upstream: UpstreamRequest) -> bytes:
         """Store the content of an answer as a file, and return what the result says about it."""
         endpoint = run.call.endpoint
         if endpoint.contents is None:
@@ -386,7 +341,7 @@ class Executor:
         run.kept.outputs = (output,)
         return output_answer(output)
 
-    def _update_limits(self, run: _RequestRun, permit: Permit, response: UpstreamResponse) -> None:
+    def _update_limits(self, run: RequestRun, permit: Permit, response: UpstreamResponse) -> None:
         """Pass the used tokens and remaining allowances of a response to the limiter; errors state allowances too."""
         meter, limiter = run.call.endpoint.meter, run.limiter
         allowances = meter.allowances(response)

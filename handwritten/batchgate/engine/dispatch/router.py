@@ -21,7 +21,7 @@ from batchgate.engine.model.fail_fast import CalledModel
 from batchgate.engine.model.health_report import AccountPause
 from batchgate.engine.model.lane import LanePart, LaneReason
 from batchgate.engine.model.limit_share import LimitShare
-from batchgate.engine.model.model_load import ModelLoad
+from batchgate.engine.model.model_load import AccountLoad, ModelLoad
 from batchgate.engine.model.priority import Contenders
 from batchgate.engine.ports.telemetry import LimiterState
 
@@ -72,6 +72,11 @@ class Router:
     def account_names(self) -> tuple[str, ...]:
         """The names of all accounts."""
         return tuple(self._endpoints)
+
+    @property
+    def endpoints(self) -> tuple[AccountEndpoint, ...]:
+        """All accounts, in the order of the settings."""
+        return tuple(self._endpoints.values())
 
     @property
     def has_batch_apis(self) -> bool:
@@ -170,6 +175,19 @@ class Router:
             LimiterState(account=account, model=model, limit=limiter.limit, in_flight=limiter.in_flight)
             for (account, model), limiter in self._limiters.items()
         )
+
+    def account_loads(self) -> Mapping[str, AccountLoad]:
+        """Return the calls to each account that was used lately, by its name."""
+        now = asyncio.get_running_loop().time()
+        models: dict[str, list[ModelLoad]] = {}
+        for key, limiter in self._limiters.items():
+            models.setdefault(key[0], []).append(limiter.load(*key))
+        counts = {name: account.recent_calls.counts(now) for name, account in self._accounts.items()}
+        return {
+            name: AccountLoad(calls=calls, refused=refused, models=tuple(models.get(name, ())))
+            for name, (calls, refused) in counts.items()
+            if calls or name in models
+        }
 
     def loads(self, models: Iterable[tuple[str, str]]) -> tuple[ModelLoad, ...]:
         """Return the calls to models of accounts, as far as there were any lately."""

@@ -9,14 +9,14 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct, structs
 
 from batchgate.engine.model.errors import ErrorKind
-from batchgate.engine.model.model_load import ModelLoad, combined_loads
+from batchgate.engine.model.model_load import AccountLoad, ModelLoad, combined_loads
 
 MAX_PROBLEMS: Final = 20
 """The most problems, and the most paused accounts, in one report: every heartbeat carries it."""
 MAX_LENGTH: Final = 400
 """The most characters of one message in a report."""
 MAX_LOADS: Final = 5
-"""The most models of one batch in a report."""
+"""The most models of one batch, or of one account, in a report."""
 MAX_NAMED: Final = 3
 """The most workers that are named as having the same problem."""
 
@@ -111,6 +111,8 @@ class HealthReport(Struct, frozen=True, kw_only=True):
     """Paused accounts that requests wait for, by name."""
     waiting: Mapping[int, BatchWait] = {}
     """Batches that run here, by their key."""
+    accounts: Mapping[str, AccountLoad] = {}
+    """The accounts that were used here lately, by name."""
 
 
 HEALTHY: Final = HealthReport()
@@ -127,12 +129,14 @@ def bounded_report(
     problems: Sequence[HealthProblem],
     paused: Mapping[str, AccountPause],
     waiting: Mapping[int, BatchWait] | None = None,
+    accounts: Mapping[str, AccountLoad] | None = None,
 ) -> HealthReport:
     """Limit a report in number and length, and replace what a database cannot store."""
     return HealthReport(
         problems=bounded_problems(problems),
         paused={name: _bounded_pause(pause) for name, pause in islice(paused.items(), MAX_PROBLEMS)},
         waiting={key: _bounded_wait(wait) for key, wait in islice((waiting or {}).items(), MAX_PROBLEMS)},
+        accounts={name: _bounded_account(load) for name, load in islice((accounts or {}).items(), MAX_PROBLEMS)},
     )
 
 
@@ -211,8 +215,14 @@ def _bounded_wait(wait: BatchWait) -> BatchWait:
     if refusal is not None:
         fields = {name: one_line(getattr(refusal, name)) for name in ("message", "account", "model")}
         refusal = structs.replace(refusal, **fields)
-    loads = (
-        structs.replace(load, account=one_line(load.account), model=one_line(load.model))
-        for load in wait.loads[:MAX_LOADS]
+    return BatchWait(paused=paused, refusal=refusal, loads=_bounded_loads(wait.loads))
+
+
+def _bounded_account(load: AccountLoad) -> AccountLoad:
+    return structs.replace(load, models=_bounded_loads(load.models))
+
+
+def _bounded_loads(loads: Sequence[ModelLoad]) -> tuple[ModelLoad, ...]:
+    return tuple(
+        structs.replace(load, account=one_line(load.account), model=one_line(load.model)) for load in loads[:MAX_LOADS]
     )
-    return BatchWait(paused=paused, refusal=refusal, loads=tuple(loads))

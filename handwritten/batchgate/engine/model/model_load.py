@@ -31,6 +31,26 @@ class ModelLoad(Struct, frozen=True, kw_only=True):
     """Why calls wait though fewer are in flight than the maximum; None if nothing but the maximum bounds them."""
 
 
+class AccountLoad(Struct, frozen=True, kw_only=True):
+    """The calls to one account lately, of all batches."""
+
+    calls: int = 0
+    """Calls that have ended in the last minutes."""
+    refused: int = 0
+    """Those of them that the provider refused for load."""
+    models: tuple[ModelLoad, ...] = ()
+
+
+def combined_account_loads(loads: Iterable[AccountLoad]) -> AccountLoad:
+    """Add up what workers report of the same account."""
+    listed = list(loads)
+    return AccountLoad(
+        calls=sum(load.calls for load in listed),
+        refused=sum(load.refused for load in listed),
+        models=combined_loads(model for load in listed for model in load.models),
+    )
+
+
 def combined_loads(loads: Iterable[ModelLoad]) -> tuple[ModelLoad, ...]:
     """Add up what workers report of the same models."""
     found: dict[tuple[str, str], list[ModelLoad]] = {}

@@ -108,10 +108,14 @@ class Account(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Return a repr without the key, and without a password in the URL."""
+        return f"Account(name={self.name!r}, provider={self.provider!r}, base_url={self.shown_url!r})"
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without a password."""
         scheme, _, rest = self.base_url.partition("://")
         authority, slash, path = rest.partition("/")
-        base_url = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
-        return f"Account(name={self.name!r}, provider={self.provider!r}, base_url={base_url!r})"
+        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
 class RequestRow(Struct, frozen=True, kw_only=True):

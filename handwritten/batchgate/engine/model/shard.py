@@ -16,6 +16,7 @@ from batchgate.engine.model.failure import Failure, FailureGroup, failure_groups
 from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.pace import CallPeriod
 from batchgate.engine.model.price import Spend, total_spend
+from batchgate.engine.model.series import CallFacts, CallTotals, total_calls
 from batchgate.engine.model.usage import Usage, total_usage
 
 RequestStatus: TypeAlias = Literal["succeeded", "errored", "canceled", "expired"]
@@ -81,6 +82,8 @@ class ResultChunk(Struct, frozen=True, kw_only=True):
     models: tuple[ModelUsage, ...] = ()
     """The usage and the spend of its results, by model."""
     lane: UsedLane = "direct"
+    call_totals: CallTotals = CallTotals()
+    """The calls that gave them."""
     at: int = 0
     """When they were put together, in microseconds since the epoch."""
 
@@ -121,6 +124,8 @@ class ResultLine(Struct, frozen=True, kw_only=True, gc=False):
     """Why the request did not succeed."""
     called: CalledModel | None = None
     """The model that the request was for; None if no account has it, and if it was not answered."""
+    call: CallFacts | None = None
+    """The call that gave the result; None for results of jobs, and of requests that were not sent."""
 
 
 def chunk_of(
@@ -150,6 +155,7 @@ def chunk_of(
         calls=calls,
         first_results=first_results((each.called, each.failure) for each in results if each.called is not None),
         models=models,
+        call_totals=total_calls((each.called, each.call) for each in results if each.call is not None),
         lane=lane,
         at=at,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from batchgate.engine.model.price import LanePrices
@@ -14,6 +15,11 @@ class PriceList(Protocol):
         """Return the present prices of a model, as the provider knows it; None if no price is known."""
         ...
 
+    @property
+    def listed_models(self) -> Collection[str]:
+        """The models that the settings name a price for."""
+        ...
+
     def native_is_cheaper(self, model: str) -> bool:
         """Return whether the provider's batch API is cheaper for a model, though its price may be unknown."""
         ...
@@ -21,6 +27,8 @@ class PriceList(Protocol):
 
 class NoPrices:
     """`PriceList` of an account whose models have no prices and no discount."""
+
+    listed_models: Collection[str] = ()
 
     def find(self, model: str) -> None:
         """Return None."""

@@ -8,7 +8,8 @@ from typing import Protocol
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.failure import FailureGroup
-from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk
+from batchgate.engine.model.series import PeriodTotals
+from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk, Shard
 
 
 class ShardStore(Protocol):
@@ -49,6 +50,14 @@ class ShardStore(Protocol):
 
     async def list_shards(self, batch: Batch) -> Sequence[Claim]:
         """Read all shards of a batch in order, as read-only claims."""
+        ...
+
+    async def find_shard(self, batch_key: int, seq: int) -> Shard | None:
+        """Read the shard that a request is in; None after the last one, and when the batch has ended."""
+        ...
+
+    async def series_of(self, batch_key: int) -> Sequence[PeriodTotals]:
+        """Read the periods of a batch that have results, the oldest first; none if it is archived."""
         ...
 
     async def read_chunks(self, batch_key: int, shard: int) -> Sequence[ResultChunk]:

@@ -7,7 +7,7 @@ lines themselves, and then the lines are read window by window.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -49,9 +49,17 @@ class ShardLines:
         """Find all lines, and return them as windows in the order of their requests; raises `ChunksDropped`."""
         return _windows(await self._lines())
 
+    async def index(self) -> ShardIndex:
+        """Find all lines, so that those of some requests can be read; raises `ChunksDropped`."""
+        return ShardIndex(self, dict(await self._lines()))
+
     async def read(self, window: ResultsWindow) -> bytes:
         """Read the bytes of a window; raises `ChunksDropped`."""
-        spans = _joined(window.slices)
+        return b"".join(await self.read_slices(window.slices))
+
+    async def read_slices(self, slices: Sequence[ChunkSlice]) -> Sequence[bytes]:
+        """Read parts of chunks, in this order; raises `ChunksDropped`."""
+        spans = _joined(slices)
         parts = dict(zip(spans, await self._read(spans), strict=True))
         by_chunk: dict[int, list[ChunkSlice]] = {}
         for span in spans:
@@ -62,7 +70,7 @@ class ShardLines:
             start = part.start - span.start
             return parts[span][start : start + part.length]
 
-        return b"".join(map(cut, window.slices))
+        return list(map(cut, slices))
 
     async def _lines(self) -> Iterator[tuple[int, ChunkSlice]]:
         """Return each line by its request, in their order."""
@@ -85,6 +93,19 @@ class ShardLines:
         if len(found) < len(slices):
             raise ChunksDropped
         return found
+
+
+class ShardIndex:
+    """Where the results of a shard are."""
+
+    def __init__(self, lines: ShardLines, slices: Mapping[int, ChunkSlice]) -> None:
+        self._lines = lines
+        self._slices = slices
+
+    async def read(self, seqs: Iterable[int]) -> dict[int, bytes]:
+        """Read the lines of requests, as far as they have results, by request; raises `ChunksDropped`."""
+        found = {seq: self._slices[seq] for seq in seqs if seq in self._slices}
+        return dict(zip(found, await self._lines.read_slices(list(found.values())), strict=True)) if found else {}
 
 
 def _scans(entries: Iterable[ChunkEntry]) -> Iterator[Sequence[ChunkSlice]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
 from typing import Final
 
@@ -58,6 +58,11 @@ class AccountPrices:
         if model not in found:
             found[model] = self._look_up(model)
         return found[model]
+
+    @property
+    def listed_models(self) -> Collection[str]:
+        """The models that the settings name a price for."""
+        return self._given.keys() - {ANY_MODEL}
 
     def native_is_cheaper(self, model: str) -> bool:
         """Return whether the batch API is cheaper: by its prices, or where they are not known by its factor."""

@@ -46,6 +46,8 @@ class Provider(Struct, frozen=True):
     has_projects: bool = False
     """Whether accounts may name a project, for which their key gets access tokens."""
 
+    models_path: str | None = None
+    """The path below the base URL that lists its models; None if it has none."""
     jobs_need_avro: bool = False
     """Whether the results of its batch API are Avro, which an extra reads."""
 
@@ -60,22 +62,31 @@ class Provider(Struct, frozen=True):
 
 
 def _openai_compatible(
-    base_url: str, capabilities: ServerCapabilities, requires: Requirement | None = "key"
+    base_url: str,
+    capabilities: ServerCapabilities,
+    requires: Requirement | None = "key",
+    models_path: str | None = "/models",
 ) -> Provider:
-    return Provider(base_url, lambda: OpenAIHandler(capabilities), requires)
+    return Provider(base_url, lambda: OpenAIHandler(capabilities), requires, models_path=models_path)
 
 
 PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
     {
-        "anthropic": Provider("https://api.anthropic.com", AnthropicHandler),
+        "anthropic": Provider("https://api.anthropic.com", AnthropicHandler, models_path="/v1/models"),
         "openai": _openai_compatible("https://api.openai.com/v1", known_servers.OPENAI),
         "azure": Provider(
             "https://RESOURCE.openai.azure.com/openai/v1",
             lambda: OpenAIHandler(known_servers.AZURE, key_header="api-key"),
             "base_url",
+            models_path="/models",
         ),
         "bedrock": Provider("https://bedrock-runtime.{region}.amazonaws.com", BedrockHandler, bucket="s3"),
-        "cohere": Provider("https://api.cohere.com", lambda: CohereHandler(known_servers.COHERE), jobs_need_avro=True),
+        "cohere": Provider(
+            "https://api.cohere.com",
+            lambda: CohereHandler(known_servers.COHERE),
+            models_path="/v1/models",
+            jobs_need_avro=True,
+        ),
         "vllm": _openai_compatible("http://localhost:8000/v1", known_servers.VLLM, "base_url"),
         "sgl": _openai_compatible("http://localhost:30000/v1", known_servers.SGLANG, "base_url"),
         "ollama": _openai_compatible("http://localhost:11434/v1", known_servers.OLLAMA, None),
@@ -83,6 +94,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
         "gemini": Provider(
             "https://generativelanguage.googleapis.com",
             GeminiHandler,
+            models_path="/v1beta/models",
             openai=_openai_compatible("https://generativelanguage.googleapis.com/v1beta/openai", known_servers.GEMINI),
         ),
         "vertex": Provider(
@@ -101,11 +113,13 @@ PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
         "cerebras": _openai_compatible("https://api.cerebras.ai/v1", known_servers.CEREBRAS),
         "xai": _openai_compatible("https://api.x.ai/v1", known_servers.XAI),
         "fireworks": _openai_compatible("https://api.fireworks.ai/inference/v1", known_servers.FIREWORKS),
-        "perplexity": _openai_compatible("https://api.perplexity.ai", known_servers.PERPLEXITY),
+        "perplexity": _openai_compatible("https://api.perplexity.ai", known_servers.PERPLEXITY, models_path=None),
         "parasail": _openai_compatible("https://api.parasail.io/v1", known_servers.PARASAIL),
         "nebius": _openai_compatible("https://api.tokenfactory.nebius.com/v1", known_servers.NEBIUS),
-        "replicate": Provider("https://api.replicate.com", ReplicateHandler, tasks=ReplicateTasks),
-        "elevenlabs": Provider("https://api.elevenlabs.io", ElevenLabsHandler),
+        "replicate": Provider(
+            "https://api.replicate.com", ReplicateHandler, tasks=ReplicateTasks, models_path="/v1/models"
+        ),
+        "elevenlabs": Provider("https://api.elevenlabs.io", ElevenLabsHandler, models_path="/v1/models"),
         "runway": Provider("https://api.dev.runwayml.com", RunwayHandler, tasks=RunwayTasks),
         "huggingface": _openai_compatible("https://router.huggingface.co/v1", known_servers.HUGGINGFACE),
     }

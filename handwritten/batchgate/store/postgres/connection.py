@@ -35,6 +35,7 @@ _FILES: Final = (
     "native_jobs",
     "tasks",
     "failures",
+    "series",
     "batch_search",
     "retries",
     "steering",
@@ -42,6 +43,7 @@ _FILES: Final = (
     "events",
     "usage",
     "budgets",
+    "series",
 )
 QUERIES: Final = {
     name: text.encode()

@@ -288,6 +288,19 @@ charged AS (
         month = greatest(budgets.month, %(month)s)
     FROM spenders
     WHERE budgets.kind = spenders.kind AND budgets.workspace = spenders.workspace AND budgets.name = spenders.name
+),
+timed AS (
+    INSERT INTO batch_series (batch_key, at, succeeded, failed, cost, calls, duration, longest, call_limit)
+    SELECT
+        stored.batch_key, %(at)s, %(succeeded)s, %(failed)s, %(period_cost)s, %(calls)s, %(duration)s, %(longest)s,
+        %(call_limit)s
+    FROM stored
+    ON CONFLICT (batch_key, at) DO UPDATE SET
+        succeeded = batch_series.succeeded + excluded.succeeded, failed = batch_series.failed + excluded.failed,
+        cost = batch_series.cost + excluded.cost, calls = batch_series.calls + excluded.calls,
+        duration = batch_series.duration + excluded.duration,
+        longest = greatest(batch_series.longest, excluded.longest),
+        call_limit = coalesce(excluded.call_limit, batch_series.call_limit)
 )
 UPDATE batches
 SET succeeded = batches.succeeded + %(succeeded)s, errored = batches.errored + %(errored)s,
@@ -335,6 +348,9 @@ SELECT min(due) AS due FROM (
 
 -- name: shards_of_batch
 SELECT * FROM shards WHERE batch_key = %(batch_key)s ORDER BY shard
+
+-- name: shard_of_request
+SELECT * FROM shards WHERE batch_key = %(batch_key)s AND first_seq + requests > %(seq)s ORDER BY shard LIMIT 1
 
 -- name: chunks_of_shard
 SELECT seqs, lines, succeeded, errored FROM chunks

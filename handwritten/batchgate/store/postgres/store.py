@@ -15,7 +15,7 @@ from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim, StoreError
 from batchgate.engine.model.failure import FailureGroup
 from batchgate.engine.model.file import NewFile
-from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk
+from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.usage import Counts
 from batchgate.store.postgres import transactions
 from batchgate.store.postgres.address import PostgresAddress
@@ -32,6 +32,7 @@ from batchgate.store.postgres.retries import PostgresRetries
 from batchgate.store.postgres.scrub import PostgresScrub
 from batchgate.store.postgres.secrets import PostgresSecrets
 from batchgate.store.postgres.sent_marks import SentMarks
+from batchgate.store.postgres.series import PostgresSeries
 from batchgate.store.postgres.steering import PostgresSteering
 from batchgate.store.postgres.tasks import PostgresTasks
 from batchgate.store.postgres.tenants import PostgresTenants
@@ -58,6 +59,7 @@ class PostgresStore(
     PostgresBatchSearch,
     PostgresRetries,
     PostgresFailures,
+    PostgresSeries,
     PostgresNativeJobs,
     PostgresTasks,
     PostgresFiles,
@@ -254,6 +256,11 @@ class PostgresStore(
         """Read all shards of a batch in order."""
         rows = await self._pool.fetch_all("shards_of_batch", {"batch_key": batch.key})
         return [Claim(batch=batch, shard=shard_from_row(row), epoch=row["epoch"], finished=frozenset()) for row in rows]
+
+    async def find_shard(self, batch_key: int, seq: int) -> Shard | None:
+        """Read the shard that a request is in."""
+        row = await self._pool.fetch_one("shard_of_request", {"batch_key": batch_key, "seq": seq})
+        return None if row is None else shard_from_row(row)
 
     async def read_chunks(self, batch_key: int, shard: int) -> Sequence[ResultChunk]:
         """Read the results of a shard in the order in which they were written."""

@@ -48,6 +48,7 @@ from batchgate.store.records import (
     validated_input_row,
 )
 from batchgate.store.result_pauses import may_change_pause
+from batchgate.store.series_records import series_row
 
 DROP_CHUNKS_LIMIT: Final = 64
 """Chunks that one transaction deletes at most, so that it does not delay others."""
@@ -56,6 +57,7 @@ _DELETES: Final = (
     "drop_native_jobs",
     "drop_lanes",
     "drop_failures",
+    "drop_series",
     "drop_timeline",
     "drop_providers",
     "delete_files_of_batch",
@@ -207,7 +209,7 @@ async def archive_batch(transaction: Transaction, batch_key: int, now: int) -> N
     row = await transaction.fetch_one("lock_batch_by_key", {"batch_key": batch_key})
     if row is not None and row["archived_at"] is None and row["deleted_at"] is None:
         await transaction.execute("archive_batch", {"batch_key": batch_key, "now": now})
-        for query in ("drop_native_jobs", "drop_lanes", "drop_failures", "expire_outputs"):
+        for query in ("drop_native_jobs", "drop_lanes", "drop_failures", "drop_series", "expire_outputs"):
             await transaction.execute(query, {"batch_key": batch_key, "now": now})
         await _release_blobs(transaction, batch_from_row(row))
 
@@ -310,8 +312,8 @@ async def store_results(
     if not chunk.seqs:
         return
     spenders = spender_columns(charged_spenders(batch, chunk), chunk.at)
-    row = {"lines": chunk.lines, "pace": pace, **_chunk_key(chunk), **chunk_counts(chunk), **spenders}
-    row |= usage_row(batch, chunk)
+    counted = {**chunk_counts(chunk), **usage_row(batch, chunk), **series_row(batch, chunk), **spenders}
+    row = {"lines": chunk.lines, "pace": pace, **_chunk_key(chunk), **counted}
     storing = await transaction.execute("store_chunk", {**place, **row})
     hit_failpoint("chunk_half_flushed")
     is_told, is_watched = may_tell(before, chunk), may_change_pause(batch, chunk)

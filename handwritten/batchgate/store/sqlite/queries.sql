@@ -212,6 +212,9 @@ SELECT min(due) FROM (
 -- name: shards_of_batch
 SELECT * FROM shards WHERE batch_key = :batch_key ORDER BY shard
 
+-- name: shard_of_request
+SELECT * FROM shards WHERE batch_key = :batch_key AND first_seq + requests > :seq ORDER BY shard LIMIT 1
+
 -- name: chunks_of_shard
 SELECT seqs, lines, succeeded, errored FROM chunks WHERE batch_key = :batch_key AND shard = :shard ORDER BY number
 

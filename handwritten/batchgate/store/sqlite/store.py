@@ -16,7 +16,7 @@ from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.failure import FailureGroup
 from batchgate.engine.model.file import NewFile
-from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk
+from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.usage import Counts
 from batchgate.store.list_records import list_query
 from batchgate.store.records import (
@@ -40,6 +40,7 @@ from batchgate.store.sqlite.retries import SqliteRetries
 from batchgate.store.sqlite.scrub import SqliteScrub
 from batchgate.store.sqlite.secrets import SqliteSecrets
 from batchgate.store.sqlite.sent_marks import SentMarks
+from batchgate.store.sqlite.series import SqliteSeries
 from batchgate.store.sqlite.steering import SqliteSteering
 from batchgate.store.sqlite.tasks import SqliteTasks
 from batchgate.store.sqlite.tenants import SqliteTenants
@@ -51,7 +52,9 @@ LOOKUP_ROWS = 100
 """Rows of a page that are read on the event loop; they take half a millisecond."""
 
 
-class SqliteStore(SqliteBatchSearch, SqliteRetries, SqliteFailures, SqliteNativeJobs, SqliteTasks, SqliteFiles):
+class SqliteStore(
+    SqliteBatchSearch, SqliteRetries, SqliteFailures, SqliteSeries, SqliteNativeJobs, SqliteTasks, SqliteFiles
+):
     """Batches, shards, chunks and files in one SQLite file. An async context manager."""
 
     def __init__(self, path: Path) -> None:
@@ -230,6 +233,12 @@ class SqliteStore(SqliteBatchSearch, SqliteRetries, SqliteFailures, SqliteNative
         params = {"batch_key": batch.key}
         rows = await self._file.read(lambda c: c.execute(QUERIES["shards_of_batch"], params).fetchall())
         return [Claim(batch=batch, shard=shard_from_row(row), epoch=row["epoch"], finished=frozenset()) for row in rows]
+
+    async def find_shard(self, batch_key: int, seq: int) -> Shard | None:
+        """Read the shard that a request is in."""
+        params = {"batch_key": batch_key, "seq": seq}
+        row = await self._file.read(lambda c: fetch_one(c, "shard_of_request", params))
+        return None if row is None else shard_from_row(row)
 
     async def read_chunks(self, batch_key: int, shard: int) -> Sequence[ResultChunk]:
         """Read the results of a shard in the order in which they were written."""

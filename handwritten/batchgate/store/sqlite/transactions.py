@@ -39,6 +39,7 @@ from batchgate.store.sqlite.budgets import charge_budgets, check_key_budget, has
 from batchgate.store.sqlite.failures import add_failures, add_unfinished, drop_failures
 from batchgate.store.sqlite.pauses import pause_by_results
 from batchgate.store.sqlite.quotas import add_stored_bytes, reserve_quota
+from batchgate.store.sqlite.series import add_to_series, drop_series
 from batchgate.store.sqlite.usage import add_usage
 from batchgate.store.sqlite.webhooks import add_events
 
@@ -173,6 +174,7 @@ def delete_batch(connection: sqlite3.Connection, workspace: str, batch_id: str, 
         for query in ("drop_faults", "drop_native_jobs", "drop_lanes", "expire_outputs", "drop_timeline"):
             connection.execute(QUERIES[query], {"batch_key": found.key, "now": now})
         drop_failures(connection, found.key)
+        drop_series(connection, found.key)
         _release_blobs(connection, found)
     return found
 
@@ -185,6 +187,7 @@ def archive_batch(connection: sqlite3.Connection, batch_key: int, now: int) -> N
         for query in ("drop_native_jobs", "drop_lanes", "expire_outputs"):
             connection.execute(QUERIES[query], {"batch_key": batch_key, "now": now})
         drop_failures(connection, batch_key)
+        drop_series(connection, batch_key)
         _release_blobs(connection, batch_from_row(row))
 
 
@@ -277,6 +280,7 @@ def insert_results(
     batch = connection.execute(QUERIES["count_results"], params).fetchone()
     if chunk.seqs:
         add_usage(connection, batch, chunk)
+        add_to_series(connection, batch, chunk)
         add_events(connection, result_events(batch_from_row(batch), chunk))
     has_budgets = charge_budgets(connection, charged_spenders(batch, chunk))
     reached = reached_budgets(connection, batch_key, chunk.at) if has_budgets else []

@@ -12,6 +12,7 @@ from batchgate.engine.dispatch.limits.circuit_breaker import CircuitBreaker
 from batchgate.engine.dispatch.limits.outcome import CallOutcome, OutcomeKind
 from batchgate.engine.dispatch.limits.permit import Permit
 from batchgate.engine.dispatch.limits.rate_budget import RateBudget
+from batchgate.engine.dispatch.limits.recent_calls import RecentCalls
 from batchgate.engine.model.clock import Clock, SystemClock
 from batchgate.engine.model.limit_share import FULL_SHARE, LimitShare
 from batchgate.engine.model.provider_call import Account
@@ -46,6 +47,7 @@ class AccountLimits:
         "last_success",
         "name",
         "ready_at",
+        "recent_calls",
         "rng",
         "share",
         "share_valid_until",
@@ -59,6 +61,7 @@ class AccountLimits:
         self.breaker = CircuitBreaker(account.name, None, ACCOUNT_FAILURES, 1, rng=rng, clock=self.clock)
         self.ready_at = -inf
         """When the budgets allow the next call."""
+        self.recent_calls = RecentCalls()
         self.last_success = -inf
         """The start of the latest call that was served."""
         self._requests = RateBudget(account.requests_per_minute) if account.requests_per_minute else None

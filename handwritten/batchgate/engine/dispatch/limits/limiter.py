@@ -108,6 +108,11 @@ class Limiter:
         return self._limit.value
 
     @property
+    def whole_limit(self) -> int:
+        """The most calls that may be in flight now over all workers, if they have learnt what this one has."""
+        return min(self._cap, round(self._limit.value / (self._account.share.width or 1)))
+
+    @property
     def within_share(self) -> bool:
         """Whether the calls in flight do not exceed this worker's share."""
         return self._in_flight <= self._account.share.of(self._cap)
@@ -229,6 +234,8 @@ class Limiter:
 
     def _record(self, permit: Permit, outcome: CallOutcome) -> None:
         now = self._now()
+        if outcome.kind is not OutcomeKind.ABANDONED:
+            self._account.recent_calls.record(now, refused=outcome.kind is OutcomeKind.REFUSED)
         if outcome is SERVED:
             self._record_success(permit, now)
         elif outcome.kind is OutcomeKind.REFUSED:

@@ -1,0 +1,217 @@
+"""Pages of requests beside their results, of running and ended batches in every dialect."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from batchgate.engine.results import row_pages
+from tests.support import openai_batches, unified_batches
+from tests.support.databases import DATABASES, Database, new_database
+from tests.support.held_provider import held_provider
+from tests.support.running_app import BATCHES, RunningApp, create_body, params, running_app, simulator
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    with new_database(request.param, tmp_path) as database:
+        yield database
+
+
+@pytest.fixture
+async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
+    accounts = {"openai": simulator(latency_by_model={"slow": 60.0})}
+    async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0, database_url=database.url) as running:
+        yield running
+
+
+async def page(app: RunningApp, batch_id: str, query: str = "") -> dict[str, Any]:
+    status, found = await app.call("GET", f"/api/batches/{batch_id}/rows?{query}")
+    assert status == 200, found
+    assert isinstance(found, dict)
+    return found
+
+
+async def all_rows(app: RunningApp, batch_id: str, query: str = "limit=500", after: str = "") -> list[Row]:
+    """Read all pages."""
+    rows = list[Row]()
+    while True:
+        found = await page(app, batch_id, query + after)
+        rows += found["data"]
+        if found["next"] is None:
+            return rows
+        after = f"&after={found['next']}"
+
+
+def asking(**prompts: str) -> dict[str, Any]:
+    """Make the body of a create with a request for each prompt, by custom_id."""
+    asked = {name: [{"role": "user", "content": text}] for name, text in prompts.items()}
+    return {"requests": [{"custom_id": name, "params": params() | {"messages": text}} for name, text in asked.items()]}
+
+
+async def ended_batch(app: RunningApp, body: dict[str, Any]) -> str:
+    status, batch = await app.call("POST", BATCHES, json=body)
+    assert status == 200, batch
+    await app.ended(batch["id"])
+    return str(batch["id"])
+
+
+async def test_pages_of_any_size_have_each_request_once_beside_its_result(app: RunningApp) -> None:
+    batch_id = await ended_batch(app, asking(**{f"row-{n}": f"number {n}" for n in range(1200)}))
+    for limit in (7, 500):
+        rows = await all_rows(app, batch_id, f"limit={limit}")
+        assert [row["number"] for row in rows] == list(range(1, 1201))
+        for number, row in enumerate(rows):
+            assert row["custom_id"] == row["request"]["custom_id"] == row["result"]["custom_id"] == f"row-{number}"
+            assert row["result"]["result"]["message"]["content"][0]["text"] == f"You said: number {number}"
+            assert (row["outcome"], row["failure"], row["is_cut"]) == ("succeeded", None, False)
+    first = await page(app, batch_id)
+    assert (first["total"], first["dialect"], len(first["data"])) == (1200, "anthropic", 50)
+
+
+async def test_a_running_batch_shows_the_results_that_it_has(app: RunningApp) -> None:
+    body = {"requests": [*create_body("a")["requests"], *create_body("b", model="slow")["requests"]]}
+    body["requests"] += create_body("c")["requests"]
+    _, batch = await app.call("POST", BATCHES, json=body)
+    async with asyncio.timeout(10):
+        while len(rows := await all_rows(app, batch["id"], "outcome=succeeded")) < 2:
+            pass
+    assert [row["custom_id"] for row in rows] == ["a", "c"]
+    rows = await all_rows(app, batch["id"], "limit=1")
+    assert [row["outcome"] for row in rows] == ["succeeded", "pending", "succeeded"]
+    assert [row["result"] is None for row in rows] == [False, True, False]
+    assert [row["custom_id"] for row in await all_rows(app, batch["id"], "outcome=pending")] == ["b"]
+
+
+async def test_a_cursor_goes_on_when_the_batch_has_ended_meanwhile(database: Database, tmp_path: Path) -> None:
+    async with held_provider() as provider:
+        accounts = {"simulator": provider.account(16)}
+        async with running_app(tmp_path, accounts=accounts, database_url=database.url) as app:
+            batch = await app.create(*(f"r{n}" for n in range(600)))
+            await provider.until_called(16)
+            first = await page(app, batch["id"], "limit=490")
+            assert {row["outcome"] for row in first["data"]} == {"pending"}
+            provider.answering.set()
+            await app.ended(batch["id"])
+            rest = await all_rows(app, batch["id"], "limit=50", f"&after={first['next']}")
+            assert [row["custom_id"] for row in rest] == [f"r{n}" for n in range(len(first["data"]), 600)]
+            assert {row["outcome"] for row in rest} == {"succeeded"}
+
+
+async def test_requests_that_were_not_sent_are_canceled(database: Database, tmp_path: Path) -> None:
+    async with held_provider() as provider:
+        accounts = {"openai": provider.account(1)}
+        async with running_app(tmp_path, accounts=accounts, database_url=database.url) as app:
+            batch = await app.create("a", "b", "c")
+            await provider.until_called(1)
+            status, canceling = await app.call("POST", f"/api/batches/{batch['id']}/cancel")
+            assert (status, canceling["status"]) == (200, "canceling")
+            provider.answering.set()
+            await app.ended(batch["id"])
+            rows = await all_rows(app, batch["id"], "limit=2")
+            assert [row["outcome"] for row in rows] == ["succeeded", "canceled", "canceled"]
+            assert len(await all_rows(app, batch["id"], "outcome=failed")) == 2
+
+
+@pytest.mark.parametrize("surface", ["openai", "unified"])
+async def test_rows_are_in_the_dialect_of_their_batch(app: RunningApp, surface: str) -> None:
+    if surface == "openai":
+        batch = await openai_batches.create(app, openai_batches.chat_line("a"), openai_batches.chat_line("b", 1))
+        await openai_batches.wait_for_final_status(app, batch["id"])
+    else:
+        batch = await unified_batches.create(app, requests=unified_batches.chat_rows("a", "b"))
+        await unified_batches.wait_for_final_status(app, batch["id"])
+    found = await page(app, batch["id"])
+    assert found["dialect"] == "openai"
+    assert [row["custom_id"] for row in found["data"]] == ["a", "b"]
+    assert all("body" in row["request"] and "response" in row["result"] for row in found["data"])
+
+
+async def test_rows_are_found_by_their_outcome_and_the_reason(app: RunningApp) -> None:
+    body = create_body("good", "fine")
+    body["requests"].insert(1, {"custom_id": "bad", "params": {"model": "nosuch/m", "max_tokens": 1, "messages": []}})
+    batch_id = await ended_batch(app, body)
+    for outcome in ("errored", "failed"):
+        (bad,) = await all_rows(app, batch_id, f"outcome={outcome}")
+        assert (bad["custom_id"], bad["failure"]) == ("bad", "not_found_error")
+    assert [row["custom_id"] for row in await all_rows(app, batch_id, "outcome=succeeded&limit=1")] == [
+        "good",
+        "fine",
+    ]
+    assert not await all_rows(app, batch_id, "outcome=expired")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ZEBRA", ["animal"]),
+        ('you said: a "quoted"', ["quote"]),
+        ("line\nbreak", ["break"]),
+        ("ÉTÉ", ["season"]),
+        ("animal", ["animal"]),
+        ("messages", []),
+        ("content", []),
+    ],
+)
+async def test_a_search_looks_into_the_texts_of_requests_and_results(
+    app: RunningApp, text: str, found: list[str]
+) -> None:
+    prompts = {"animal": "a zebra", "quote": 'a "quoted" word', "break": "line\nbreak", "season": "l'été"}
+    batch_id = await ended_batch(app, asking(**prompts))
+    rows = await all_rows(app, batch_id, f"q={quote(text)}")
+    assert [row["custom_id"] for row in rows] == found
+
+
+async def test_a_search_that_finds_little_ends_early_and_goes_on(
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_pages, "MAX_READ", 20_000)
+    batch_id = await ended_batch(app, asking(**{f"r{n}": "needle" if n == 1100 else "hay" for n in range(1200)}))
+    first = await page(app, batch_id, "q=needle")
+    assert not first["data"]
+    assert first["next"] is not None
+    assert [row["number"] for row in await all_rows(app, batch_id, "q=needle")] == [1101]
+
+
+async def test_long_texts_are_cut_unless_all_of_them_is_asked_for(app: RunningApp) -> None:
+    batch_id = await ended_batch(app, asking(long="x" * 10_000, short="y"))
+    long, short = await all_rows(app, batch_id)
+    assert long["request"]["params"]["messages"][0]["content"] == "x" * 4000
+    assert (long["is_cut"], short["is_cut"]) == (True, False)
+    whole, _ = await all_rows(app, batch_id, "max_text=100000")
+    assert whole["request"]["params"]["messages"][0]["content"] == "x" * 10_000
+    assert not whole["is_cut"]
+
+
+@pytest.mark.parametrize("cursor", ["x", "1", "1.2.3", "1.-2.3.1", "1.5.5.1", "1.99999999999999999999.1.1", "0.7.7.0"])
+async def test_a_cursor_that_is_none_is_refused(app: RunningApp, cursor: str) -> None:
+    batch_id = await ended_batch(app, create_body("a", "b"))
+    status, error = await app.call("GET", f"/api/batches/{batch_id}/rows?after={cursor}")
+    assert status == 400, error
+    assert "after: " in error["error"]["message"]
+
+
+async def test_a_batch_whose_file_is_not_validated_has_no_rows(app: RunningApp) -> None:
+    failed = await openai_batches.create(app, {"custom_id": "a"})
+    await openai_batches.wait_for_final_status(app, failed["id"])
+    assert await page(app, failed["id"]) == {
+        "id": failed["id"],
+        "dialect": "openai",
+        "total": 0,
+        "data": [],
+        "next": None,
+    }
+
+
+async def test_a_batch_that_is_deleted_by_any_api_has_no_rows(app: RunningApp) -> None:
+    created = await openai_batches.create(app, openai_batches.chat_line("a"))
+    await openai_batches.wait_for_final_status(app, created["id"])
+    status, deleted = await app.call("DELETE", f"/api/batches/{created['id']}")
+    assert (status, deleted) == (200, {"id": created["id"], "deleted": True})
+    for path in (f"/api/batches/{created['id']}/rows", f"/openai/v1/batches/{created['id']}"):
+        assert (await app.call("GET", path))[0] == 404
