@@ -30,6 +30,7 @@ from batchgate_client.models import (
     UnifiedBatchRequest,
     UnifiedError,
     UnifiedFile,
+    UpdateKey,
     UpdateWorkspace,
     UploadUnifiedFile,
 )
@@ -198,6 +199,8 @@ def test_every_operation_on_workspaces_and_keys_works(tenants: tuple[Operations,
     usage = workspaces("get_usage", by="model,key", since=date(2026, 1, 1), token=key.key)
     assert (usage.workspace.name, usage.workspace.use.concurrent_batches) == (name, 0)
     assert (usage.data, usage.total.cost_usd) == ([], 0)
+    budget = keys("update_key", key.id, body=UpdateKey(monthly_budget_usd=2.5))
+    assert (budget.monthly_budget_usd, budget.monthly_spend_usd) == (2.5, 0)
     new = keys("rotate_key", key.id, body=RotateKey(grace_seconds=60))
     assert keys("get_key", new.id).hint == new.key[-4:]
     page = keys("list_keys", name, limit=1)

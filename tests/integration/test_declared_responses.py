@@ -65,6 +65,7 @@ TENANT_BODIES = {
     "createWorkspace": {"name": "another"},
     "updateWorkspace": {"quotas": {}},
     "createKey": {"name": "key"},
+    "updateKey": {"monthly_budget_usd": 5},
     "rotateKey": {},
 }
 """Valid bodies of the operations that manage tenants."""

@@ -223,6 +223,7 @@ EXAMPLE_RESPONSES: Final[dict[str, MakeObject]] = {
     "updateWorkspace": changed_workspace,
     "listWorkspaces": workspace_page,
     "createKey": key,
+    "updateKey": call_on_new(key, "PATCH", "/api/keys/{}", json={"monthly_budget_usd": 5}),
     "rotateKey": call_on_new(key, "POST", "/api/keys/{}/rotate", json={}),
     "listKeys": key_page,
     "uploadAnthropicFile": anthropic_file,

@@ -176,7 +176,9 @@ async def test_no_result_is_missed_or_deadlocks_while_budgets_change(store: AnyS
     """Two processes store results of many batches, while a third sets budgets: the sums are exact in the end."""
     batches = [await create(store, f"b{number}") for number in range(6)]
     async with AsyncExitStack() as stack:
-        other = await stack.enter_async_context(database.store()) if database.kind == "postgres" else store
+        other: AnyStore = store
+        if database.kind == "postgres":  # a second process
+            other = await stack.enter_async_context(database.store())
 
         async def run(jobs: list[QueuedShard], at: AnyStore) -> None:
             for job in jobs:

@@ -2,7 +2,8 @@
 
 A permit that an answer has freed is used for another call only then. So once the stored cost has reached the budget,
 each permit is used for one call at most, and what is spent beyond the budget is bounded by the calls that may be in
-flight. Monthly budgets, of which other batches spend too, are also looked at before the first call, and twice a second.
+flight. Of monthly budgets, several batches spend: their calls wait for the answers of all of them in this process, and
+the budgets are also looked at before the first call of a batch, and twice a second.
 """
 
 from __future__ import annotations
@@ -19,37 +20,27 @@ from batchgate.engine.model.errors import StoreError
 from batchgate.engine.ports.batch_store import BatchStore
 
 RECHECK: Final = 0.5
-"""Seconds until the store is asked again whether the batch is paused."""
+"""Seconds until the store is asked again whether the batch may send."""
 
 
-class _Checked(Struct, frozen=True):
-    answers: int
-    """The number of the first answers that are known not to have paused the batch."""
-    at: float
+class PaidAnswers:
+    """The answers that have cost something: numbers from 1, of which some are not stored yet."""
 
-
-class BudgetGate:
-    """The answers of one batch in this process, and the calls that wait for them to be stored.
-
-    ``monthly`` checks the monthly budgets that concern the batch; None if there are none.
-    """
-
-    def __init__(self, store: BatchStore, batch_key: int, monthly: BudgetCheck | None) -> None:
-        self._store = store
-        self._batch_key = batch_key
-        self._monthly = monthly
-        self._answers = 0
+    def __init__(self) -> None:
+        self.count = 0
         self._unsettled: set[int] = set()
-        self._checked: dict[str, _Checked] = {}
-        """What is known for the calls of each account."""
         self._changed = asyncio.Event()
-        self._checking = asyncio.Lock()
 
-    def answered(self) -> int:
+    @property
+    def settled(self) -> int:
+        """The number of the first answers that are all settled."""
+        return min(self._unsettled) - 1 if self._unsettled else self.count
+
+    def add(self) -> int:
         """Note an answer, and return its number for `settle`."""
-        self._answers += 1
-        self._unsettled.add(self._answers)
-        return self._answers
+        self.count += 1
+        self._unsettled.add(self.count)
+        return self.count
 
     def settle(self, numbers: list[int]) -> None:
         """Note that answers are stored, or will not be; clears the list."""
@@ -57,14 +48,41 @@ class BudgetGate:
         numbers.clear()
         self._changed.set()
 
+    async def wait_for(self, number: int) -> None:
+        """Wait until so many first answers are settled."""
+        while self.settled < number:
+            self._changed.clear()
+            await self._changed.wait()
+
+
+class _Checked(Struct, frozen=True):
+    answers: int
+    """The number of the first answers that are known not to have paused the batch."""
+    at: float
+    """When the store was asked, by the clock of the event loop."""
+
+
+class BudgetGate:
+    """The calls of one batch that wait for answers to be stored: its own, or those of all batches with monthly budgets.
+
+    ``monthly`` checks the monthly budgets that concern the batch; None if there are none.
+    """
+
+    def __init__(self, store: BatchStore, batch_key: int, answers: PaidAnswers, monthly: BudgetCheck | None) -> None:
+        self._store = store
+        self._batch_key = batch_key
+        self.answers = answers
+        self._monthly = monthly
+        self._checked: dict[str, _Checked] = {}
+        """What is known for the calls of each account."""
+        self._checking = asyncio.Lock()
+
     async def wait(self, account: str) -> None:
         """Wait until all answers so far are stored, and the batch is not paused and may call an account."""
-        wanted = self._answers
+        wanted = self.answers.count
         while not self._may_call(account, wanted):
-            if self._settled < wanted:
-                self._changed.clear()
-                await self._changed.wait()
-            elif not await self._check(account, wanted):
+            await self.answers.wait_for(wanted)
+            if not await self._check(account, wanted):
                 await asyncio.sleep(RECHECK)
 
     def _may_call(self, account: str, wanted: int) -> bool:
@@ -75,17 +93,12 @@ class BudgetGate:
         is_fresh = self._monthly is None or asyncio.get_running_loop().time() < checked.at + RECHECK
         return is_fresh and checked.answers >= wanted
 
-    @property
-    def _settled(self) -> int:
-        """The number of the first answers that are all settled."""
-        return min(self._unsettled) - 1 if self._unsettled else self._answers
-
     async def _check(self, account: str, wanted: int) -> bool:
         """Ask the store whether the batch may call an account; False if it may not, or cannot be read."""
         async with self._checking:
             if self._may_call(account, wanted):
                 return True
-            settled = self._settled
+            settled, at = self.answers.settled, asyncio.get_running_loop().time()
             try:
                 batch = await self._store.find_batch_by_key(self._batch_key)
                 if batch is None or batch.pause is not None:
@@ -94,8 +107,8 @@ class BudgetGate:
                     return False
             except StoreError:  # the next chunk of results reports it
                 return False
-            self._checked[account] = _Checked(settled, asyncio.get_running_loop().time())
-            return True
+            self._checked[account] = _Checked(settled, at)
+            return settled >= wanted
 
 
 class BudgetGates:
@@ -104,6 +117,8 @@ class BudgetGates:
     def __init__(self, store: BatchStore, monthly: BudgetCheck) -> None:
         self._store = store
         self._monthly = monthly
+        self._answers = PaidAnswers()
+        """Those of all batches with monthly budgets."""
         self._gates: WeakValueDictionary[int, BudgetGate] = WeakValueDictionary()
 
     def of(self, claim: Claim) -> BudgetGate | None:
@@ -113,6 +128,10 @@ class BudgetGates:
             return None
         gate = self._gates.get(batch.key)
         if gate is None:
-            monthly = self._monthly if claim.has_monthly_budget else None
-            gate = self._gates[batch.key] = BudgetGate(self._store, batch.key, monthly)
+            gate = self._gates[batch.key] = self._new_gate(claim)
         return gate
+
+    def _new_gate(self, claim: Claim) -> BudgetGate:
+        if claim.has_monthly_budget:
+            return BudgetGate(self._store, claim.batch.key, self._answers, self._monthly)
+        return BudgetGate(self._store, claim.batch.key, PaidAnswers(), None)

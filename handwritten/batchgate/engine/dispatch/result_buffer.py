@@ -32,7 +32,7 @@ class ResultBuffer:
         """Add a result."""
         self._results.append(result)
         if self._gate is not None and (result.spend.total or result.spend.unpriced):
-            self._numbers.append(self._gate.answered())
+            self._numbers.append(self._gate.answers.add())
         self._only_errors = self._only_errors and result.failure is not None and result.failure.permanent
         self._has_results.set()
         if self._numbers or len(self._results) >= (FLUSH_ERRORS if self._only_errors else FLUSH_RESULTS):
@@ -61,4 +61,4 @@ class ResultBuffer:
     def settle(self, numbers: list[int]) -> None:
         """Let calls go on that wait for these results, which are stored or dropped."""
         if self._gate is not None:
-            self._gate.settle(numbers)
+            self._gate.answers.settle(numbers)
