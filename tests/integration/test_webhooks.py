@@ -76,6 +76,7 @@ async def test_a_receiver_gets_the_signed_events_of_a_batch_in_order(
     assert counts == {"total": 2, "succeeded": 2, "errored": 0, "canceled": 0, "expired": 0, "processing": 0}
     assert (events[-1].content["data"]["status"], events[-1].content["data"]["cost_usd"]) == ("ended", 0)
     found = await scrape_until(app, "batchgate_webhook_attempts_total", outcome="delivered")
+    assert found.labels("batchgate_webhook_attempts_total", "outcome") == {"delivered", "retried", "failed"}
     assert found.value("batchgate_webhook_attempts_total", outcome="failed") == 0
 
 

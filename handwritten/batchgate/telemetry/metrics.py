@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -27,6 +27,12 @@ from batchgate.telemetry.workspace_labels import WORKSPACE_LABEL, WorkspaceFilte
 
 RESULT_WRITE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 FINALIZATION_BUCKETS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+WEBHOOK_OUTCOMES: Final[Mapping[str, DeliveryState]] = {
+    "delivered": "delivered",
+    "retried": "pending",
+    "failed": "failed",
+}
+"""What an attempt counts as, by what became of the delivery."""
 SHARD_WAIT_BUCKETS: Final = (0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
 
 
@@ -142,9 +148,10 @@ class Metrics(NoTelemetry):
         self._native.paid_twice(batch, requests, spend)
 
     def webhook_attempted(self, webhook: Webhook, state: DeliveryState) -> None:
-        """Count an attempt."""
-        outcome = "retried" if state == "pending" else state
-        self._webhook_attempts.labels(self._workspaces(webhook.workspace), outcome).inc()
+        """Count an attempt; each outcome gets a series from 0, as the first value of one is no increase."""
+        workspace = self._workspaces(webhook.workspace)
+        for outcome, counted in WEBHOOK_OUTCOMES.items():
+            self._webhook_attempts.labels(workspace, outcome).inc(counted == state)
 
     def http_answered(self, operation: str, status: int, seconds: float) -> None:
         """Count and measure an HTTP request."""

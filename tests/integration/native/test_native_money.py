@@ -159,6 +159,7 @@ async def test_requests_that_a_failed_job_leaves_are_counted_as_rescued(tmp_path
         assert found.value("batchgate_lane_requests_total", lane="native") == 12
         assert found.value("batchgate_lane_requests_total", lane="direct") == 18
         assert found.value("batchgate_paid_twice_requests_total") == 0
+        assert found.labels("batchgate_paid_twice_requests_total", "workspace") == {"default"}
         assert (await gateway.progress(batch["id"]))["paid_twice"] == 0
 
 
