@@ -40,6 +40,7 @@ from batchgate.api.context import (
     WAIT,
     WEBHOOKS,
 )
+from batchgate.api.dashboard_files import DashboardFiles
 from batchgate.api.errors import add_request_id
 from batchgate.api.gateway.events import EVENT_FEEDS, EventFeeds, end_event_streams
 from batchgate.api.gateway.handlers import GatewayHandler
@@ -145,6 +146,8 @@ def build_app(
         handlers, operations = (*others, own), OPERATIONS
     app.add_routes(routes(operations, handlers, Binder(authenticator)))
     check_routes(app, operations)
+    if role != "worker":
+        app.add_routes(DashboardFiles().routes)
     app.on_shutdown.append(end_event_streams)
     app.on_response_prepare.append(add_request_id)
     telemetry = _telemetry(app, metrics, environment)

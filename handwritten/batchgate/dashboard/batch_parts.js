@@ -1,0 +1,88 @@
+// The parts that show a batch: its bar, its state in a few words, and what is expected of it.
+
+import { h } from "./dom.js";
+import { ago, count, duration, fullTime, money, percent, rate, time, words } from "./format.js";
+
+const ENDED = new Set(["ended", "failed"]);
+
+export const hasEnded = (batch) => ENDED.has(batch.status);
+export const failed = (batch) => batch.errored + batch.expired + batch.canceled;
+export const done = (batch) => batch.succeeded + failed(batch);
+export const spent = (batch) => batch.spent.direct_usd + batch.spent.native_usd;
+
+/** Make a bar of how the requests ended. */
+export function bar(batch) {
+  const total = Math.max(1, batch.total);
+  const parts = [["succeeded", batch.succeeded], ["errored", batch.errored], ["expired", batch.expired], ["canceled", batch.canceled]];
+  const label = parts.filter(([, number]) => number).map(([name, number]) => `${count(number)} ${name}`).join(", ") || "nothing yet";
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 100 8");
+  svg.setAttribute("preserveAspectRatio", "none");
+  let x = 0;
+  for (const [name, number] of parts) {
+    const width = (100 * number) / total;
+    if (!width) continue;
+    const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    for (const [key, value] of Object.entries({ x, y: 0, width, height: 8, class: name })) rect.setAttribute(key, value);
+    svg.append(rect);
+    x += width;
+  }
+  const box = h("div", { class: "bar", role: "img", "aria-label": `${label} of ${count(batch.total)}`, title: `${label} of ${count(batch.total)}` });
+  box.append(svg);
+  return box;
+}
+
+/** Say the state of a batch in one or two words, with its tone. */
+export function state(batch) {
+  if (batch.paused && !hasEnded(batch)) return ["paused", "warn"];
+  if (batch.status === "failed") return ["not valid", "bad"];
+  if (batch.status !== "ended") return [{ in_progress: "running" }[batch.status] ?? batch.status, "live"];
+  if (batch.canceled) return ["canceled", "off"];
+  if (batch.expired) return ["expired", "bad"];
+  if (batch.errored) return [batch.succeeded ? "some failed" : "failed", "bad"];
+  return ["done", "good"];
+}
+
+export function stateTag(batch) {
+  const [text, tone] = state(batch);
+  return h("span", { class: `tag ${tone}` }, text);
+}
+
+/** Say when the batch will end. */
+export function eta(batch) {
+  if (hasEnded(batch) || !batch.forecast?.ends_at) return "";
+  const left = (Date.parse(batch.forecast.ends_at) - Date.now()) / 1000;
+  return left > 0 ? duration(left) : "soon";
+}
+
+export const speed = (batch) => (batch.forecast?.requests_per_second ? rate(batch.forecast.requests_per_second) : "");
+
+/** Say in one sentence how it stands with a batch. */
+export function headline(batch) {
+  const share = percent(done(batch), batch.total);
+  const bad = failed(batch);
+  if (batch.status === "validating") return "Its file is being validated.";
+  if (batch.status === "failed") return "Its file has faults, so nothing was sent.";
+  if (batch.paused && !hasEnded(batch)) return `Paused at ${share}: ${batch.paused.reason}`;
+  if (batch.status === "canceling") return `Canceling: requests in flight finish. ${count(done(batch))} of ${count(batch.total)} have ended.`;
+  if (!hasEnded(batch)) {
+    const left = eta(batch);
+    const parts = [`${share} done`, speed(batch) && `at ${speed(batch)}`, left && `${left} left`].filter(Boolean);
+    if (bad) parts.push(`${count(bad)} failed`);
+    if (batch.forecast?.unfinished_at_expiry) parts.push(`${count(batch.forecast.unfinished_at_expiry)} will not be done when it expires`);
+    return `${parts.join(", ")}.`;
+  }
+  const took = duration((Date.parse(batch.ended_at) - Date.parse(batch.created_at)) / 1000);
+  if (!bad) return `All ${count(batch.total)} requests succeeded in ${took}${spent(batch) ? ` for ${money(spent(batch))}` : ""}.`;
+  return `${count(batch.succeeded)} of ${count(batch.total)} requests succeeded in ${took}; ${count(bad)} did not.`;
+}
+
+export const when = (text) => h("time", { datetime: text, title: fullTime(text) }, time(text));
+export const age = (text) => h("time", { datetime: text, title: fullTime(text) }, ago(text));
+
+/** Make the banner of a pause. */
+export function pauseBanner(pause, about) {
+  return h("div", { class: "banner warn", role: "status" },
+    h("strong", {}, `${about ? `${about}: ` : ""}${words(pause.code)}`), " ", h("span", {}, pause.reason), " ",
+    h("span", { class: "muted" }, `for ${ago(pause.since)}${pause.by ? `, by ${pause.by}` : ""}`));
+}

@@ -1,0 +1,39 @@
+// Reads CSV and TSV files, and fills templates with their columns.
+
+/** Read rows of fields (RFC 4180); the separator is what the first line has most of. */
+export function readCsv(text) {
+  const first = text.slice(0, text.indexOf("\n") + 1 || undefined);
+  const separator = [",", ";", "\t"].sort((one, other) => first.split(other).length - first.split(one).length)[0];
+  const rows = [];
+  let row = [], field = "", quoted = false;
+  for (let index = text.charCodeAt(0) === 0xfeff ? 1 : 0; index < text.length; index++) {
+    const character = text[index];
+    if (quoted) {
+      if (character !== '"') field += character;
+      else if (text[index + 1] === '"') field += text[++index];
+      else quoted = false;
+    } else if (character === '"' && field === "") quoted = true;
+    else if (character === separator) {
+      row.push(field);
+      field = "";
+    } else if (character === "\n" || character === "\r") {
+      if (character === "\r" && text[index + 1] === "\n") index++;
+      row.push(field);
+      field = "";
+      if (row.length > 1 || row[0] !== "") rows.push(row);
+      row = [];
+    } else field += character;
+  }
+  if (field !== "" || row.length) rows.push([...row, field]);
+  return rows;
+}
+
+/** Put the values of columns in place of their names in double braces; other braces stay. */
+export function fillTemplate(template, columns, values) {
+  return template.replace(/\{\{\s*([^{}]+?)\s*\}\}/g, (whole, name) => (columns.includes(name) ? values[columns.indexOf(name)] ?? "" : whole));
+}
+
+/** Return the names in a template that are no columns. */
+export function unknownColumns(template, columns) {
+  return [...template.matchAll(/\{\{\s*([^{}]+?)\s*\}\}/g)].map((match) => match[1]).filter((name) => !columns.includes(name));
+}

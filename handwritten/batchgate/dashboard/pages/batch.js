@@ -1,0 +1,183 @@
+// One batch: how it stands, how it went, why rows failed, and its results.
+
+import { del, follow, get, post, put } from "../api.js";
+import { bar, done, failed, hasEnded, headline, pauseBanner, spent, stateTag, when } from "../batch_parts.js";
+import { action, ask, field, fill, h, notify, select } from "../dom.js";
+import { compact, count, duration, money, words } from "../format.js";
+import { plots } from "../plots.js";
+import { resultsBrowser } from "../results_browser.js";
+
+/** Show the page; returns what ends it. */
+export function batchPage(main, session, id) {
+  const path = `api/batches/${encodeURIComponent(id)}`;
+  const maySubmit = session.caller.scopes.includes("submit");
+  const head = h("div"), buttons = h("div", { class: "actions" }), facts = h("dl", { class: "facts" });
+  const reasons = h("section", { "aria-label": "Why rows failed" }), timeline = h("section", { "aria-label": "Timeline" });
+  const drawn = plots();
+  const browser = resultsBrowser(encodeURIComponent(id));
+  let batch = null, progress = null, ended = false, stop = () => {}, timer = null, busy = false;
+
+  fill(main, h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Batches"), " / ", h("span", { class: "id" }, id)), head);
+
+  /** Read everything again, at most once at a time. */
+  async function load() {
+    if (busy || ended) return;
+    busy = true;
+    try {
+      const [found, series, events] = await Promise.all([get(`${path}/progress`), get(`${path}/series`), get(`${path}/timeline`)]);
+      if (ended) return;
+      progress = found;
+      show();
+      drawn.update(series.data);
+      showTimeline(events.data);
+    } catch (error) {
+      if (!ended && !progress) fill(head, h("h1", {}, error.status === 404 ? "There is no such batch" : "The batch cannot be read"), h("p", { class: "error" }, error.message));
+    } finally {
+      busy = false;
+    }
+  }
+
+  function show() {
+    const shown = { ...progress, ...(batch ?? {}), total: progress.total };
+    if (!buttons.parentElement) {
+      fill(main, main.firstChild, head, buttons, facts, drawn.element, reasons, browser.element, h("div", { class: "two" }, timeline, snippets(id, session)));
+    }
+    fill(head, h("div", { class: "title" }, h("h1", {}, progress.name ?? id), stateTag(shown)),
+      h("p", { class: "headline" }, batch ? headline(shown) : ""), bar(shown),
+      progress.paused && !hasEnded(progress) && pauseBanner(progress.paused),
+      progress.last_refusal && !hasEnded(progress) && h("div", { class: "banner" }, h("strong", {}, "Rows wait after: "), progress.last_refusal.message));
+    showButtons(shown);
+    showFacts(shown);
+    showReasons();
+  }
+
+  function showButtons(shown) {
+    const running = !hasEnded(progress);
+    const isPaused = progress.paused && !/^account/.test(progress.paused.reason);
+    const steer = (label, run, props) => action(label, async () => {
+      await run();
+      await load();
+    }, props);
+    fill(buttons,
+      maySubmit && running && (isPaused ? steer("Resume", () => post(`${path}/resume`), { class: "primary" }) : steer("Pause", () => post(`${path}/pause`))),
+      maySubmit && running && steer("Priority", priority), maySubmit && running && steer("Deadline", deadline), maySubmit && running && steer("Budget", budget),
+      maySubmit && running && steer("Cancel", cancel, { class: "danger" }),
+      maySubmit && !running && failed(shown) > 0 && progress.status === "ended" && action(`Retry ${count(failed(shown))} failed`, () => retry({}), { class: "primary" }),
+      maySubmit && !running && action("Delete", remove, { class: "danger" }));
+  }
+
+  async function priority() {
+    const given = await ask("Priority", [field("Share of the calls of its workspace", select({ name: "priority" }, ["high", "normal", "low"], progress.priority))], "Set");
+    if (given) await put(`${path}/priority`, { priority: given.priority });
+  }
+
+  async function deadline() {
+    const given = await ask("Deadline", [field("Hours from now", h("input", { type: "number", name: "hours", min: 0.1, max: 168, step: "any", value: 24, required: true }), "At most 7 days after the batch was created.")], "Set");
+    if (given) await put(`${path}/deadline`, { expires_at: new Date(Date.now() + 3_600_000 * Number(given.hours)).toISOString() });
+  }
+
+  async function budget() {
+    const given = await ask("Budget", [field("US dollars, or nothing for any amount", h("input", { type: "number", name: "budget", min: 0, step: "any", value: progress.budget_usd ?? "" }), "The batch is paused when its answers have cost as much.")], "Set");
+    if (given) await put(`${path}/budget`, { budget_usd: given.budget === "" ? null : Number(given.budget) });
+  }
+
+  async function cancel() {
+    const sure = await ask("Cancel this batch?", [h("p", {}, `${count(progress.total - done(progress))} requests have not ended. Those that are in flight finish, the others end without a result.`)], "Cancel the batch", { danger: true });
+    if (sure) await post(`${path}/cancel`);
+  }
+
+  async function remove() {
+    const sure = await ask("Delete this batch?", [h("p", {}, "Its requests and results are removed. This cannot be undone.")], "Delete", { danger: true });
+    if (!sure) return;
+    await del(path);
+    location.hash = "#/";
+  }
+
+  async function retry(what) {
+    const made = await post(`${path}/retry`, what);
+    notify(`A new batch runs ${count(made.total)} requests again.`);
+    location.hash = `#/batch/${encodeURIComponent(made.id)}`;
+  }
+
+  function showFacts(shown) {
+    const tokens = progress.tokens;
+    const fact = (name, ...value) => value.some((each) => each !== null && each !== undefined && each !== "") && h("div", {}, h("dt", {}, name), h("dd", {}, ...value));
+    const limits = progress.concurrency.map((each) => `${each.in_flight} of ${each.limit}${each.limit < each.maximum ? ` (at most ${each.maximum}${each.reason ? `: ${each.reason}` : ""})` : ""}`);
+    fill(facts,
+      fact("Requests", `${count(done(progress))} of ${count(progress.total)}`), fact("Model", batch?.model ?? (batch ? "several" : "")), fact("Account", batch?.account),
+      fact("Cost", `${money(spent(progress))}${progress.budget_usd === null ? "" : ` of ${money(progress.budget_usd)}`}`),
+      fact("Tokens", tokens.input || tokens.output ? `${compact(tokens.input)} in, ${compact(tokens.output)} out` : ""),
+      fact("In flight", limits.join(", ")), fact("Lanes", [...new Set(progress.lanes.map((lane) => lane.lane))].join(", ")),
+      fact("Priority", progress.priority), fact("Created", batch && when(batch.created_at)),
+      fact(hasEnded(progress) ? "Ended" : "Expires", batch && when(hasEnded(progress) ? batch.ended_at : batch.expires_at)),
+      fact("Retries", progress.parent && h("a", { href: `#/batch/${encodeURIComponent(progress.parent)}` }, progress.parent)),
+      ...Object.entries(progress.metadata ?? {}).map(([name, value]) => fact(name, value)));
+  }
+
+  function showReasons() {
+    reasons.hidden = !progress.failures.length;
+    if (reasons.hidden) return;
+    fill(reasons, h("h2", {}, "Why rows failed"), h("div", { class: "scroll" }, h("table", { class: "reasons" },
+      h("thead", {}, h("tr", {}, h("th", { class: "number", scope: "col" }, "Rows"), h("th", { scope: "col" }, "Reason"), h("th", {}))),
+      h("tbody", {}, progress.failures.map((group) => h("tr", {},
+        h("td", { class: "number" }, count(group.count)),
+        h("td", { class: "text" }, h("strong", {}, words(group.kind)), " ", group.message ?? "other messages",
+          group.example && group.example !== group.message && h("details", {}, h("summary", {}, "An example"), h("pre", {}, group.example)),
+          h("small", { class: "muted" }, group.custom_ids.join(", "), group.count > group.custom_ids.length ? ", …" : "")),
+        h("td", { class: "actions" },
+          h("button", { type: "button", onclick: () => browser.show({ outcome: group.kind === "expired" || group.kind === "canceled" ? group.kind : "errored", q: "" }) }, "Show"),
+          maySubmit && progress.status === "ended" && action("Retry these", () => retry({ only: [group.kind] })))))))));
+  }
+
+  function showTimeline(events) {
+    const entries = [batch && { at: batch.created_at, action: "created", by: null, detail: null }, ...events, batch?.ended_at && { at: batch.ended_at, action: batch.status, by: null, detail: `after ${duration((Date.parse(batch.ended_at) - Date.parse(batch.created_at)) / 1000)}` }].filter(Boolean);
+    fill(timeline, h("h2", {}, "Timeline"), h("ol", { class: "timeline" }, entries.map((entry) => h("li", {}, when(entry.at), " ", h("strong", {}, words(entry.action)), entry.by && ` by ${entry.by}`, entry.detail && h("span", { class: "muted" }, ` ${entry.detail}`)))));
+  }
+
+  const changed = (summary) => {
+    const before = batch;
+    batch = summary;
+    if (progress) {
+      Object.assign(progress, { status: summary.status, paused: summary.paused, spent: summary.spent });
+      for (const name of ["total", "succeeded", "errored", "canceled", "expired"]) progress[name] = summary[name];
+      show();
+    }
+    clearTimeout(timer);
+    timer = setTimeout(async () => {
+      await load();
+      if (before && done(before) !== done(summary)) browser.refresh();
+    }, before ? 1500 : 0);
+    if (hasEnded(summary)) stop();
+  };
+  stop = follow(`${path}/events`, { status: changed, progress: changed, action: () => load() });
+  load();
+  return () => {
+    ended = true;
+    stop();
+    clearTimeout(timer);
+    drawn.end();
+  };
+}
+
+/** Show how a program reads the batch. */
+function snippets(id, session) {
+  const origin = document.baseURI.replace(/#.*$/, "").replace(/\/$/, "");
+  const key = session.needs_key;
+  const texts = {
+    curl: `curl -OJ ${key ? "-H \"x-api-key: $BATCHGATE_API_KEY\" " : ""}${origin}/api/batches/${id}/results`,
+    Python: `import json\nimport urllib.request\n\nurl = "${origin}/api/batches/${id}/results"\nheaders = ${key ? '{"x-api-key": "YOUR KEY"}' : "{}"}\nwith urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as lines:\n    for line in lines:\n        print(json.loads(line)["custom_id"])`,
+    CLI: `export BATCHGATE_URL=${origin}${key ? "\nexport BATCHGATE_API_KEY=..." : ""}\nbatchgate show ${id}\nbatchgate results ${id} > results.jsonl`,
+  };
+  const shown = h("pre", { tabindex: 0 }, texts.curl);
+  let chosen = "curl";
+  const tabs = Object.keys(texts).map((name) => h("button", { type: "button", "aria-pressed": String(name === chosen), onclick: () => {
+    chosen = name;
+    shown.textContent = texts[name];
+    tabs.forEach((tab) => tab.setAttribute("aria-pressed", String(tab.textContent === name)));
+  } }, name));
+  const copy = action("Copy", async () => {
+    await navigator.clipboard.writeText(texts[chosen]);
+    notify("Copied");
+  });
+  return h("section", { "aria-label": "From a program" }, h("h2", {}, "From a program"), h("div", { class: "actions" }, tabs, copy), shown);
+}

@@ -1,0 +1,173 @@
+// The list of batches, kept up to date by events.
+
+import { follow, get, post, query } from "../api.js";
+import { age, bar, done, eta, hasEnded, headline, pauseBanner, spent, speed, state, stateTag } from "../batch_parts.js";
+import { action, ask, fill, h, notify, select, setText } from "../dom.js";
+import { compact, money, words } from "../format.js";
+
+const PAGE = 50;
+const STATUSES = [["", "any status"], ["in_progress", "running"], ["validating", "validating"], ["canceling", "canceling"], ["ended", "ended"], ["failed", "not valid"]];
+
+/** Show the page; returns what ends it. */
+export function batchesPage(main, session) {
+  const filters = { name: "", status: "", model: "", account: "" };
+  const rows = new Map();
+  const chosen = new Set();
+  let next = null, serial = 0;
+
+  const body = h("tbody");
+  const more = action("Older batches", () => load(true));
+  const empty = h("div", { class: "empty", hidden: true });
+  const bulk = h("div", { class: "bulk", hidden: true, role: "region", "aria-label": "Chosen batches" });
+  const accountBanners = h("div", { class: "banners" });
+  const all = h("input", { type: "checkbox", "aria-label": "Choose all", onchange: () => {
+    for (const row of rows.values()) row.choose(all.checked);
+  } });
+  const maySubmit = session.caller.scopes.includes("submit");
+
+  fill(main,
+    h("div", { class: "title" }, h("h1", {}, "Batches"), maySubmit && h("a", { class: "button primary", href: "#/new" }, "New batch")),
+    accountBanners, filterBar(), bulk,
+    h("div", { class: "scroll" }, h("table", { class: "batches" },
+      h("thead", {}, h("tr", {},
+        h("th", { class: "pick" }, maySubmit && all), ...[["Batch", ""], ["Model", "wide"], ["Account", "wide"], ["State", ""], ["Progress", "progress"],
+          ["Left", "number"], ["Rate", "number wide"], ["Cost", "number wide"], ["Age", "number wide"]].map(([text, kind]) => h("th", { class: kind, scope: "col" }, text)))),
+      body)),
+    empty, h("div", { class: "more" }, more));
+
+  function filterBar() {
+    let timer;
+    const change = (name) => (event) => {
+      filters[name] = event.target.value.trim();
+      clearTimeout(timer);
+      timer = setTimeout(() => load(false), event.type === "input" ? 300 : 0);
+    };
+    const text = (name, hint) => h("input", { type: "search", placeholder: hint, "aria-label": hint, oninput: change(name) });
+    return h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+      text("name", "Name"), text("model", "Model"), text("account", "Account"),
+      select({ "aria-label": "Status", onchange: change("status") }, STATUSES, ""));
+  }
+
+  const isFiltered = () => Object.values(filters).some(Boolean);
+
+  async function load(older) {
+    const mine = ++serial;
+    let page;
+    try {
+      page = await get(`api/batches${query({ ...filters, limit: PAGE, after: older ? next : null })}`);
+    } catch (error) {
+      return mine === serial && notify(error.message, "error");
+    }
+    if (mine !== serial) return;
+    if (!older) {
+      rows.clear();
+      body.replaceChildren();
+      chosen.clear();
+    }
+    for (const batch of page.data) add(batch, false);
+    next = page.next;
+    more.hidden = next === null;
+    // Filters may leave out very many: then a page is short, and the next one goes on.
+    if (next !== null && rows.size < 10 && page.data.length < PAGE) return load(true);
+    refresh();
+  }
+
+  function add(batch, first) {
+    if (rows.has(batch.id)) return rows.get(batch.id).update(batch);
+    const row = batchRow(batch, maySubmit, (picked) => {
+      if (picked) chosen.add(batch.id); else chosen.delete(batch.id);
+      showBulk();
+    });
+    rows.set(batch.id, row);
+    body[first ? "prepend" : "append"](row.element);
+  }
+
+  function refresh() {
+    empty.hidden = rows.size > 0;
+    if (!rows.size) {
+      fill(empty, isFiltered() ? "No batch matches." : ["No batches yet. ", maySubmit && h("a", { href: "#/new" }, "Make one"), maySubmit && " or try: ", h("code", {}, "batchgate submit requests.jsonl")]);
+    }
+    const paused = new Map();
+    for (const { batch } of rows.values()) {
+      if (batch.paused && !batch.paused.by && !hasEnded(batch) && /^account/.test(batch.paused.reason)) paused.set(batch.account, batch.paused);
+    }
+    fill(accountBanners, [...paused].map(([account, pause]) => pauseBanner(pause, `Account ${account}`)));
+    showBulk();
+  }
+
+  function showBulk() {
+    bulk.hidden = !chosen.size;
+    all.checked = rows.size > 0 && chosen.size === rows.size;
+    fill(bulk, h("span", {}, `${chosen.size} chosen`),
+      action("Pause", () => each("pause", "paused")), action("Resume", () => each("resume", "resumed")),
+      action("Cancel", async () => {
+        const sure = await ask(`Cancel ${chosen.size} batches?`, [h("p", {}, "Requests that are not sent end without a result. This cannot be undone.")], "Cancel them", { danger: true });
+        if (sure) await each("cancel", "canceled");
+      }, { class: "danger" }));
+  }
+
+  async function each(verb, said) {
+    const ids = [...chosen].filter((id) => !hasEnded(rows.get(id).batch));
+    const results = await Promise.allSettled(ids.map((id) => post(`api/batches/${id}/${verb}`)));
+    const faults = results.filter((result) => result.status === "rejected");
+    notify(`${ids.length - faults.length} ${said}`);
+    if (faults.length) notify(faults[0].reason.message, "error");
+    for (const row of rows.values()) row.choose(false);
+  }
+
+  const changed = (batch) => {
+    const known = rows.has(batch.id);
+    if (known || !isFiltered()) add(batch, !known);
+    refresh();
+  };
+  const stop = follow("api/events", { status: changed, progress: changed });
+  const timer = setInterval(() => { for (const row of rows.values()) row.tick(); }, 1000);
+  load(false);
+  return () => {
+    stop();
+    clearInterval(timer);
+    serial++;
+  };
+}
+
+/** Make the row of a batch, whose cells change in place. */
+function batchRow(batch, canChoose, onPick) {
+  const cell = (kind) => h("td", { class: kind });
+  const [name, model, account, tag, progress, left, rate, cost, since] =
+    ["name", "wide", "wide", "", "progress", "number", "number wide", "number wide", "number wide"].map(cell);
+  const pick = h("input", { type: "checkbox", "aria-label": `Choose ${batch.name ?? batch.id}`, onchange: () => onPick(pick.checked) });
+  const element = h("tr", {}, h("td", { class: "pick" }, canChoose && pick), name, model, account, tag, progress, left, rate, cost, since);
+  const row = {
+    element,
+    batch,
+    choose(picked) {
+      if (pick.checked !== picked) {
+        pick.checked = picked;
+        onPick(picked);
+      }
+    },
+    update(changed) {
+      row.batch = batch = changed;
+      pick.disabled = hasEnded(batch);
+      element.title = headline(batch);
+      if (!name.firstChild) {
+        fill(name, h("a", { href: `#/batch/${encodeURIComponent(batch.id)}` }, batch.name ?? batch.id),
+          batch.name && h("small", { class: "id" }, batch.id), h("small", { class: "narrow" }, batch.model ?? "several models"));
+      }
+      setText(model, batch.model ?? "several");
+      setText(account, batch.account);
+      if (tag.textContent !== state(batch)[0]) fill(tag, stateTag(batch), batch.paused && !hasEnded(batch) && h("small", { class: "muted" }, words(batch.paused.code)));
+      fill(progress, bar(batch), h("small", {}, `${compact(done(batch))} of ${compact(batch.total)}`));
+      setText(rate, speed(batch));
+      setText(cost, spent(batch) || !batch.spent.unpriced ? money(spent(batch)) : "–");
+      row.tick();
+    },
+    tick() {
+      setText(left, eta(batch));
+      if (!since.firstChild) fill(since, age(batch.created_at));
+      else setText(since.firstChild, age(batch.created_at).textContent);
+    },
+  };
+  row.update(batch);
+  return row;
+}
