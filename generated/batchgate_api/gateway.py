@@ -459,6 +459,14 @@ BatchName: TypeAlias = Annotated[
 class BatchPause(OpenStruct, frozen=True, kw_only=True):
     """Why requests of a batch are paused."""
 
+    state: Annotated[
+        Literal["pausing", "paused"],
+        Meta(
+            description="`pausing` while a pause with `wait` or `cancel` waits for native jobs that the provider has, otherwise `paused`."
+        ),
+    ]
+    """`pausing` while a pause with `wait` or `cancel` waits for native jobs that the provider has, otherwise `paused`."""
+
     code: PauseCode
     reason: Annotated[
         str,
@@ -478,6 +486,17 @@ class BatchPause(OpenStruct, frozen=True, kw_only=True):
         | None
     )
     """The name of the API key that paused the batch; null without one"""
+
+    native_jobs: (
+        Annotated[
+            PausedJobs,
+            Meta(
+                description="What happens to the native jobs that the provider has; null for an account."
+            ),
+        ]
+        | None
+    )
+    """What happens to the native jobs that the provider has; null for an account."""
 
 
 class BatchProgress(OpenStruct, frozen=True, kw_only=True):
@@ -2095,6 +2114,14 @@ PauseCode: TypeAlias = Annotated[
     ],
     Meta(
         description="Why no or few requests are sent. `requested`: a caller has paused the batch. `identical_errors`: Batchgate has paused it, because its first results for a model are the same permanent error. `budget_reached`: its responses have cost as much as its budget. `price_unknown`: it has a budget, and the cost of a response is unknown. `reuse_failed`: the results that it reuses cannot be read; resumed, it sends all of its other requests. `monthly_budget_reached`: the monthly budget of its workspace, of its API key or of an account that it calls is reached. The others concern an account. `key_rejected`: the provider rejects the API key. `payment_required`: the provider requires payment first. `permission_denied`: the key may not use the model. `unreachable`: the connection fails. `provider_failing`: the provider answers every request with a server error. `rate_limited`: the provider asked to wait, or reports that little remains of a rate limit; one request now and then is sent."
+    ),
+]
+
+
+PausedJobs: TypeAlias = Annotated[
+    Literal["keep", "wait", "cancel"],
+    Meta(
+        description="What happens to native jobs that the provider has when their batch is paused. `keep`: they go on, their results are collected, and the batch counts as paused at once. `wait`: they go on in the same way, and the batch is `pausing` until the provider has none of them. `cancel`: they are canceled, and the batch is `pausing` until that is done; results that they have count, and their other requests are planned anew in jobs that wait for the resume."
     ),
 ]
 

@@ -370,10 +370,11 @@ class BatchControlHandlers(Protocol):
         """Pause a batch; no further request is sent until it is resumed.
 
         Takes effect on every process within a second. Calls in flight finish and their results
-        are stored. Jobs of a provider's own batch API that it has already are left alone, and
-        their results are collected; no other job is submitted. A paused batch still expires at
-        its time, and it can be canceled. The APIs of the providers show it as in progress. If
-        it is paused already, it is returned unchanged.
+        are stored. No further job of a provider's own batch API is submitted; `native_jobs`
+        says what happens to those that the provider has. A paused batch still expires at its
+        time, and it can be canceled. The APIs of the providers show it as in progress. If it is
+        paused already, it is returned unchanged, except that another `native_jobs` replaces
+        that of the pause.
         """
         ...
 

@@ -883,6 +883,7 @@ OPERATIONS: tuple[Operation, ...] = (
         locations={
             "batch_id": "path",
             "reason": "query",
+            "native_jobs": "query",
         },
         body=None,
         media_type=None,

@@ -1624,6 +1624,17 @@ class PauseBatchParameters(OpenStruct, frozen=True, kw_only=True):
     ) = UNSET
     """Why the batch is paused; shown in its progress and its timeline."""
 
+    native_jobs: (
+        Annotated[
+            Literal["keep", "wait", "cancel"],
+            Meta(
+                description="What happens to the native jobs of the batch that the provider has. Without it, `keep`; or what an earlier call said, if the batch is paused already."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """What happens to the native jobs of the batch that the provider has. Without it, `keep`; or what an earlier call said, if the batch is paused already."""
+
 
 class PutSecretParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of putSecret."""

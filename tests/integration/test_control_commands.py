@@ -26,7 +26,7 @@ def test_a_batch_is_paused_shown_resumed_extended_and_prioritized(tmp_path: Path
     with GatewayProcess(data_dir=tmp_path / "data", settings=f"{SLOW_SETTINGS}concurrency = 1\n") as gateway:
         batch_id = submit_batch(tmp_path, gateway, "a", "b")
         commands = (
-            "pause --reason typo",
+            "pause --reason typo --native-jobs cancel",
             "show",
             "resume",
             "resume --json",
@@ -54,7 +54,7 @@ def test_a_batch_is_paused_shown_resumed_extended_and_prioritized(tmp_path: Path
     assert uncapped == f"{batch_id} has no concurrency cap.\n"
     assert re.search(r"^Priority  high\nCap       1 call in flight$", shown_high, re.MULTILINE)
     assert re.fullmatch(
-        r"\S+ \S+Z  paused: typo\n\S+ \S+Z  resumed\n\S+ \S+Z  deadline moved to \S+ \S+Z\n"
+        r"\S+ \S+Z  paused: typo; native jobs: cancel\n\S+ \S+Z  resumed\n\S+ \S+Z  deadline moved to \S+ \S+Z\n"
         r"\S+ \S+Z  budget changed: \$2.50\n\S+ \S+Z  priority changed: high\n"
         r"\S+ \S+Z  concurrency changed: 1\n\S+ \S+Z  concurrency changed: none\n",
         timeline,

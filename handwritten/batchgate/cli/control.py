@@ -14,6 +14,7 @@ from batchgate.cli.connection import Connection, connected
 from batchgate.cli.money import read_money
 from batchgate.cli.rendering import calls_in_flight, dollars, moment, print_json
 from batchgate.cli.terminal_text import say
+from batchgate.engine.model.batch import PausedJobs
 from batchgate.engine.model.concurrency_cap import MAX_CONCURRENCY
 from batchgate.engine.model.priority import Priority
 from batchgate.engine.model.times import from_rfc3339
@@ -40,13 +41,29 @@ def read_cap(_context: click.Context, _parameter: click.Parameter, value: str) -
 @click.command("pause")
 @click.argument("batch_id", metavar="ID")
 @click.option("--reason", help="Why; shown by `show` and `timeline`.")
+@click.option(
+    "--native-jobs",
+    type=click.Choice(get_args(PausedJobs)),
+    help="What happens to jobs that a provider has: keep lets them go on (default), wait does so and shows the batch as"
+    " pausing until they have ended, cancel cancels them.",
+)
 @as_json_option
 @connected
-def pause_command(connection: Connection, batch_id: str, reason: str | None, *, as_json: bool) -> None:
+def pause_command(
+    connection: Connection, batch_id: str, reason: str | None, native_jobs: PausedJobs | None, *, as_json: bool
+) -> None:
     """Pause the batch ID. Requests in flight finish; no other is sent until it is resumed."""
-    controls = asyncio.run(_pause(connection, batch_id, reason))
+    controls = asyncio.run(_pause(connection, batch_id, reason, native_jobs))
     resume = connection.command("resume", batch_id)
-    _print(controls, f"{batch_id} is paused: requests in flight may still finish. To go on: {resume}", as_json=as_json)
+    _print(controls, f"{batch_id} {_pause_text(controls)}. To go on: {resume}", as_json=as_json)
+
+
+def _pause_text(controls: BatchControls) -> str:
+    pause = controls.paused
+    if pause is None or pause.state == "paused":
+        return "is paused: requests in flight may still finish"
+    jobs = "cancels its jobs" if pause.native_jobs == "cancel" else "goes on with its jobs"
+    return f"is pausing: nothing else is sent, and the provider {jobs}"
 
 
 @click.command("resume")
@@ -156,9 +173,11 @@ def timeline_command(connection: Connection, batch_id: str, *, as_json: bool) ->
     asyncio.run(_timeline(connection, batch_id, as_json=as_json))
 
 
-async def _pause(connection: Connection, batch_id: str, reason: str | None) -> BatchControls:
+async def _pause(
+    connection: Connection, batch_id: str, reason: str | None, native_jobs: PausedJobs | None
+) -> BatchControls:
     async with connection.client() as client:
-        return await client.pause(batch_id, reason=reason)
+        return await client.pause(batch_id, reason=reason, native_jobs=native_jobs)
 
 
 async def _resume(connection: Connection, batch_id: str) -> BatchControls:

@@ -24,6 +24,7 @@ from batchgate_api.gateway import (
     BatchTimeline,
     ChangeBudget,
     MoveDeadline,
+    PausedJobs,
     Priority,
     RetryBatch,
     SetConcurrency,
@@ -116,9 +117,12 @@ class GatewayClient:
         """Read the counts of a batch."""
         return await self.ask("GET", f"/api/batches/{encoded(batch_id)}/progress", BatchProgress)
 
-    async def pause(self, batch_id: str, *, reason: str | None = None) -> BatchControls:
+    async def pause(
+        self, batch_id: str, *, reason: str | None = None, native_jobs: PausedJobs | None = None
+    ) -> BatchControls:
         """Pause a batch."""
-        query = {} if reason is None else {"reason": reason}
+        given = {"reason": reason, "native_jobs": native_jobs}
+        query = {name: value for name, value in given.items() if value is not None}
         return await self.ask("POST", f"/api/batches/{encoded(batch_id)}/pause", BatchControls, query=query)
 
     async def resume(self, batch_id: str) -> BatchControls:

@@ -115,7 +115,7 @@ def pause_text(pause: BatchPause) -> str:
     if pause.code != "requested":
         return pause.reason
     by = "" if pause.by is None else f" by {pause.by}"
-    return f"paused{by} since {moment(pause.since)}: {pause.reason}"
+    return f"{pause.state}{by} since {moment(pause.since)}: {pause.reason}"
 
 
 def _refusal(refusal: BatchRefusal) -> str:

@@ -53,6 +53,8 @@ class BackgroundServices:
             apply_pauses=self._apply_pauses,
             apply_caps=self.worker.apply_caps,
             apply_contenders=self._apply_contenders,
+            batches_with_jobs=lambda: self.native_jobs.batches,
+            wake_jobs=self.native_jobs.wake_batch,
             enqueue_missing=needs.queue.enqueue_missing,
             report=report,
         )
@@ -112,11 +114,9 @@ class BackgroundServices:
         """Plan the lanes of a batch."""
         self.planner.add(batch_key)
 
-    def _apply_pauses(self, paused: frozenset[int], changed: frozenset[int]) -> None:
+    def _apply_pauses(self, paused: frozenset[int]) -> None:
         self.worker.apply_pauses(paused)
         self._queue.withdraw(paused)
-        for batch_key in changed:
-            self.native_jobs.wake_batch(batch_key)
 
     async def _apply_contenders(self, contenders: Contenders) -> None:
         self._router.set_contenders(contenders)

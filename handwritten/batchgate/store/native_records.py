@@ -36,7 +36,7 @@ def native_job_row(job: NativeJob) -> dict[str, object]:
 def native_job_from_row(row: Row) -> NativeJob:
     """Return the job in a row."""
     fields = {name: row[name] for name in NativeJob.__struct_fields__}
-    return NativeJob(**{**fields, "cleaned": bool(row["cleaned"])})
+    return NativeJob(**{**fields, "cleaned": bool(row["cleaned"]), "replans": bool(row["replans"])})
 
 
 def late_answers_row(late: LateAnswerCount) -> dict[str, int]:

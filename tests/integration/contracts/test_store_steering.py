@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from batchgate.engine.model.batch import BatchPause
 from batchgate.engine.model.concurrency_cap import ConcurrencyCap
 from batchgate.engine.model.priority import Priority
 from batchgate.engine.model.steering import TIMELINE_ENTRIES, MoveDeadline, Pause, Resume, SetConcurrency, SetPriority
@@ -39,6 +40,22 @@ async def test_a_pause_is_stored_with_who_when_and_why_and_a_second_one_changes_
     assert again == paused == await store.find_batch("w", "a")
     assert await store.steering.paused_batches() == [batch.key]
     assert await actions(store, batch.key) == [(1100, "paused", "key", "why")]
+
+
+async def test_another_pause_only_changes_what_happens_to_native_jobs(store: SteerableStore) -> None:
+    batch, _ = await create(store, "a")
+    await pause(store, "a")
+    for jobs in ("cancel", "cancel", None, "wait"):
+        await store.steering.steer_batch("w", "a", Pause(reason="other", native_jobs=jobs), by="second", now=1200)
+    found = await store.find_batch("w", "a")
+    assert found is not None
+    assert found.pause == BatchPause(code="requested", reason="why", since=1100, by="key", native_jobs="wait")
+    assert await actions(store, batch.key) == [
+        (1100, "paused", "key", "why"),
+        (1200, "paused", "second", "native jobs: cancel"),
+        (1200, "paused", "second", "native jobs: wait"),
+    ]
+    assert await store.steering.latest_actions([batch.key, batch.key + 1]) == {batch.key: 3}
 
 
 async def test_a_pause_since_results_cannot_be_reused_replaces_a_requested_one_and_no_other(

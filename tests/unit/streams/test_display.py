@@ -45,7 +45,7 @@ def progress(status: Any = "in_progress", total: int = 100, **counts: Any) -> Ba
 
 
 def pause(reason: str) -> BatchPause:
-    return BatchPause("key_rejected", reason, datetime(2026, 10, 21, tzinfo=UTC), None)
+    return BatchPause("paused", "key_rejected", reason, datetime(2026, 10, 21, tzinfo=UTC), None, None)
 
 
 @pytest.mark.parametrize(

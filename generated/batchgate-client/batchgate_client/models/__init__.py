@@ -26,6 +26,7 @@ from .batch_list import BatchList
 from .batch_metadata import BatchMetadata
 from .batch_output_tokens import BatchOutputTokens
 from .batch_pause import BatchPause
+from .batch_pause_state import BatchPauseState
 from .batch_progress import BatchProgress
 from .batch_refusal import BatchRefusal
 from .batch_request_counts import BatchRequestCounts
@@ -119,7 +120,9 @@ from .openai_error_body import OpenaiErrorBody
 from .openapi_document import OpenapiDocument
 from .output_expires_after import OutputExpiresAfter
 from .output_expires_after_anchor import OutputExpiresAfterAnchor
+from .pause_batch_native_jobs import PauseBatchNativeJobs
 from .pause_code import PauseCode
+from .paused_jobs import PausedJobs
 from .priority import Priority
 from .processing_status import ProcessingStatus
 from .put_secret import PutSecret
@@ -211,6 +214,7 @@ __all__ = (
     "BatchMetadata",
     "BatchOutputTokens",
     "BatchPause",
+    "BatchPauseState",
     "BatchProgress",
     "BatchRefusal",
     "BatchRequestCounts",
@@ -304,7 +308,9 @@ __all__ = (
     "OpenapiDocument",
     "OutputExpiresAfter",
     "OutputExpiresAfterAnchor",
+    "PauseBatchNativeJobs",
     "PauseCode",
+    "PausedJobs",
     "Priority",
     "ProcessingStatus",
     "PutSecret",

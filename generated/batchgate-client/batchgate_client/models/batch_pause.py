@@ -8,7 +8,9 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.batch_pause_state import BatchPauseState, check_batch_pause_state
 from ..models.pause_code import PauseCode, check_pause_code
+from ..models.paused_jobs import PausedJobs, check_paused_jobs
 
 T = TypeVar("T", bound="BatchPause")
 
@@ -18,6 +20,8 @@ class BatchPause:
     """Why requests of a batch are paused.
 
     Attributes:
+        state (BatchPauseState): `pausing` while a pause with `wait` or `cancel` waits for native jobs that the provider
+            has, otherwise `paused`.
         code (PauseCode): Why no or few requests are sent. `requested`: a caller has paused the batch.
             `identical_errors`: Batchgate has paused it, because its first results for a model are the same permanent error.
             `budget_reached`: its responses have cost as much as its budget. `price_unknown`: it has a budget, and the cost
@@ -32,15 +36,20 @@ class BatchPause:
             account and its provider's response.
         since (datetime.datetime): When the pause began.
         by (None | str): The name of the API key that paused the batch; null without one
+        native_jobs (None | PausedJobs): What happens to the native jobs that the provider has; null for an account.
     """
 
+    state: BatchPauseState
     code: PauseCode
     reason: str
     since: datetime.datetime
     by: None | str
+    native_jobs: None | PausedJobs
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        state: str = self.state
+
         code: str = self.code
 
         reason = self.reason
@@ -50,14 +59,22 @@ class BatchPause:
         by: None | str
         by = self.by
 
+        native_jobs: None | str
+        if isinstance(self.native_jobs, str):
+            native_jobs = self.native_jobs
+        else:
+            native_jobs = self.native_jobs
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
+                "state": state,
                 "code": code,
                 "reason": reason,
                 "since": since,
                 "by": by,
+                "native_jobs": native_jobs,
             }
         )
 
@@ -66,6 +83,8 @@ class BatchPause:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
+        state = check_batch_pause_state(d.pop("state"))
+
         code = check_pause_code(d.pop("code"))
 
         reason = d.pop("reason")
@@ -79,11 +98,28 @@ class BatchPause:
 
         by = _parse_by(d.pop("by"))
 
+        def _parse_native_jobs(data: object) -> None | PausedJobs:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                native_jobs_type_0 = check_paused_jobs(data)
+
+                return native_jobs_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | PausedJobs, data)
+
+        native_jobs = _parse_native_jobs(d.pop("native_jobs"))
+
         batch_pause = cls(
+            state=state,
             code=code,
             reason=reason,
             since=since,
             by=by,
+            native_jobs=native_jobs,
         )
 
         batch_pause.additional_properties = d

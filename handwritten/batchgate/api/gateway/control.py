@@ -22,16 +22,22 @@ class BatchControlHandler:
         self, request: web.Request, parameters: parameters.PauseBatchParameters
     ) -> gateway.BatchControls:
         """Pause a batch."""
-        reason = value_or_none(parameters.reason)
-        steering, caller = request.app[STEERING], request[CALLER]
-        return _controls(await steering.pause(request[WORKSPACE], parameters.batch_id, by=caller, reason=reason))
+        batch = await request.app[STEERING].pause(
+            request[WORKSPACE],
+            parameters.batch_id,
+            by=request[CALLER],
+            reason=value_or_none(parameters.reason),
+            native_jobs=value_or_none(parameters.native_jobs),
+        )
+        return await _controls(request, batch)
 
     async def resume_batch(
         self, request: web.Request, parameters: parameters.ResumeBatchParameters
     ) -> gateway.BatchControls:
         """Resume a batch."""
         steering, caller = request.app[STEERING], request[CALLER]
-        return _controls(await steering.resume(request[WORKSPACE], parameters.batch_id, by=caller))
+        batch = await steering.resume(request[WORKSPACE], parameters.batch_id, by=caller)
+        return await _controls(request, batch)
 
     async def cancel_any_batch(
         self, request: web.Request, parameters: parameters.CancelAnyBatchParameters
@@ -51,7 +57,8 @@ class BatchControlHandler:
     ) -> gateway.BatchControls:
         """Let a batch expire at another time."""
         steering, caller, expires_at = request.app[STEERING], request[CALLER], read_time("expires_at", body.expires_at)
-        return _controls(await steering.move_deadline(request[WORKSPACE], parameters.batch_id, expires_at, by=caller))
+        batch = await steering.move_deadline(request[WORKSPACE], parameters.batch_id, expires_at, by=caller)
+        return await _controls(request, batch)
 
     async def change_batch_budget(
         self, request: web.Request, parameters: parameters.ChangeBatchBudgetParameters, body: gateway.ChangeBudget
@@ -59,21 +66,24 @@ class BatchControlHandler:
         """Let a batch cost more or less before it is paused."""
         steering, caller = request.app[STEERING], request[CALLER]
         budget = None if body.budget_usd is None else budget_of(body.budget_usd)
-        return _controls(await steering.change_budget(request[WORKSPACE], parameters.batch_id, budget, by=caller))
+        batch = await steering.change_budget(request[WORKSPACE], parameters.batch_id, budget, by=caller)
+        return await _controls(request, batch)
 
     async def set_batch_priority(
         self, request: web.Request, parameters: parameters.SetBatchPriorityParameters, body: gateway.SetPriority
     ) -> gateway.BatchControls:
         """Give a batch another share of the calls of its workspace."""
         steering, caller, priority = request.app[STEERING], request[CALLER], body.priority
-        return _controls(await steering.set_priority(request[WORKSPACE], parameters.batch_id, priority, by=caller))
+        batch = await steering.set_priority(request[WORKSPACE], parameters.batch_id, priority, by=caller)
+        return await _controls(request, batch)
 
     async def set_batch_concurrency(
         self, request: web.Request, parameters: parameters.SetBatchConcurrencyParameters, body: gateway.SetConcurrency
     ) -> gateway.BatchControls:
         """Let another number of direct calls of a batch be in flight."""
         steering, caller, limit = request.app[STEERING], request[CALLER], body.concurrency
-        return _controls(await steering.set_concurrency(request[WORKSPACE], parameters.batch_id, limit, by=caller))
+        batch = await steering.set_concurrency(request[WORKSPACE], parameters.batch_id, limit, by=caller)
+        return await _controls(request, batch)
 
     async def get_batch_timeline(
         self, request: web.Request, parameters: parameters.GetBatchTimelineParameters
@@ -83,11 +93,12 @@ class BatchControlHandler:
         return gateway.BatchTimeline(data=[_entry(entry) for entry in entries])
 
 
-def _controls(batch: Batch) -> gateway.BatchControls:
+async def _controls(request: web.Request, batch: Batch) -> gateway.BatchControls:
+    jobs = () if batch.pause is None else await request.app[BATCHES].jobs(batch)
     return gateway.BatchControls(
         id=batch.id,
         status=batch.status,
-        paused=None if batch.pause is None else pause_view(batch.pause),
+        paused=None if batch.pause is None else pause_view(batch.pause, jobs),
         expires_at=rfc3339(batch.expires_at),
         budget_usd=dollars_or_none(batch.budget),
         priority=batch.priority,

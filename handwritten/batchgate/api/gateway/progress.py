@@ -79,7 +79,7 @@ class BatchProgressHandler:
             status=batch.status,
             **counts,
             repeated=batch.repeated,
-            paused=None if paused is None else pause_view(paused),
+            paused=None if paused is None else pause_view(paused, jobs),
             last_refusal=None if wait.refusal is None else _refusal(wait.refusal),
             concurrency=[model_load_view(load) for load in wait.loads],
             lanes=[lane_view(batch.options, part) for part in await request.app[BATCHES].lanes(batch)],

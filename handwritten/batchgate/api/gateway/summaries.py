@@ -12,6 +12,7 @@ from batchgate.engine.lifecycle.batches import Batches
 from batchgate.engine.lifecycle.forecasts import Forecasts
 from batchgate.engine.model.batch import Batch, BatchPause
 from batchgate.engine.model.health_report import AccountPause
+from batchgate.engine.model.native_job import NativeJob
 from batchgate_api import gateway
 
 
@@ -30,10 +31,10 @@ class BatchSummaries:
     async def of(self, batches: Sequence[Batch]) -> list[gateway.BatchSummary]:
         """Return the summaries of some batches."""
         jobs = await self._batches.active_jobs(batches)
-        return [
-            batch_summary(batch, self.pause(batch), self._forecasts.of(batch, jobs.get(batch.key, ())))
-            for batch in batches
-        ]
+        return [self._of(batch, jobs.get(batch.key, ())) for batch in batches]
+
+    def _of(self, batch: Batch, jobs: Sequence[NativeJob]) -> gateway.BatchSummary:
+        return batch_summary(batch, self.pause(batch), self._forecasts.of(batch, jobs), jobs)
 
 
 SUMMARIES: Final = web.AppKey("summaries", BatchSummaries)

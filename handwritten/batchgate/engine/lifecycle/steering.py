@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from batchgate.engine.lifecycle.batches import require_batch
-from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.batch import Batch, PausedJobs
 from batchgate.engine.model.budget import is_reached, reached_text
 from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.completion_window import LONGEST_WINDOW
@@ -55,10 +55,16 @@ class BatchSteering:
         self._clock = clock
         self._signals = signals
 
-    async def pause(self, workspace: str, batch_id: str, *, by: str, reason: str | None) -> Batch:
-        """Pause a batch; one that is paused is returned unchanged. Raises `RefusedError` for one that has stopped."""
-        batch = await self._steer(workspace, batch_id, Pause(reason=reason and one_line(reason)), by=by)
-        if batch.pause is None:
+    async def pause(
+        self, workspace: str, batch_id: str, *, by: str, reason: str | None, native_jobs: PausedJobs | None
+    ) -> Batch:
+        """Pause a batch; one that is paused keeps its pause, but may get another rule for its native jobs.
+
+        Raises `RefusedError` for one that has stopped.
+        """
+        action = Pause(reason=reason and one_line(reason), native_jobs=native_jobs)
+        batch = await self._steer(workspace, batch_id, action, by=by)
+        if batch.pause is None or batch.pause.native_jobs != (native_jobs or batch.pause.native_jobs):
             raise _stopped(batch, "it cannot be paused")
         return batch
 

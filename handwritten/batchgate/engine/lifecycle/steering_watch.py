@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -27,18 +27,21 @@ INTERVAL: Final = 1.0  # seconds between two looks without a signal
 class SteeringWatch:
     """Keeps the worker and the native jobs to the pauses, concurrency caps and priorities in the store.
 
-    ``apply_pauses`` gets the keys of the paused batches, and those of the batches whose pause has begun or ended.
+    ``apply_pauses`` gets the keys of the paused batches.
     ``apply_caps`` gets the concurrency caps, at each look.
     ``apply_contenders`` gets the batches of workspaces whose batches differ in priority, whenever these change.
+    ``wake_jobs`` gets the key of a batch with native jobs here, which ``batches_with_jobs`` returns, after each action.
     """
 
     def __init__(
         self,
         *,
         steering: SteeringStore,
-        apply_pauses: Callable[[frozenset[int], frozenset[int]], None],
+        apply_pauses: Callable[[frozenset[int]], None],
         apply_caps: Callable[[ConcurrencyCaps], None],
         apply_contenders: Callable[[Contenders], Awaitable[None]],
+        batches_with_jobs: Callable[[], frozenset[int]],
+        wake_jobs: Callable[[int], None],
         enqueue_missing: Callable[[], Awaitable[None]],
         report: HealthReporter,
     ) -> None:
@@ -46,12 +49,16 @@ class SteeringWatch:
         self._apply_pauses = apply_pauses
         self._apply_caps = apply_caps
         self._apply_contenders = apply_contenders
+        self._batches_with_jobs = batches_with_jobs
+        self._wake_jobs = wake_jobs
         self._enqueue_missing = enqueue_missing
         self._report = report
         self._signaled = asyncio.Event()
         self.paused: frozenset[int] = frozenset()
         """The keys of the paused batches, as of the last look."""
         self._contenders: Contenders = {}
+        self._actions: Mapping[int, int] = {}
+        """The numbers of the latest actions on batches with jobs here, as of the last look."""
 
     def look(self) -> None:
         """Look into the store now: a batch was steered."""
@@ -87,11 +94,18 @@ class SteeringWatch:
         paused = frozenset(await self._steering.paused_batches())
         before, self.paused = self.paused, paused
         resumed = before - paused
-        self._apply_pauses(paused, before ^ paused)
+        self._apply_pauses(paused)
         self._apply_caps(await self._steering.concurrency_caps())
         if signaled or resumed:
             await self._enqueue_missing()
+        await self._look_at_jobs()
         await self._look_at_priorities()
+
+    async def _look_at_jobs(self) -> None:
+        keys = self._batches_with_jobs()
+        before, self._actions = self._actions, await self._steering.latest_actions(keys) if keys else {}
+        for batch_key, _ in self._actions.items() - before.items():
+            self._wake_jobs(batch_key)
 
     async def _look_at_priorities(self) -> None:
         contenders = await self._steering.contenders()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
@@ -13,7 +13,7 @@ from batchgate.engine.model.clock import HOUR
 from batchgate.engine.model.completion_window import DEFAULT_WINDOW
 from batchgate.engine.model.concurrency_cap import ConcurrencyCap
 from batchgate.engine.model.lane import Lane
-from batchgate.engine.model.native_job import JobState
+from batchgate.engine.model.native_job import JobState, NativeJob
 from batchgate.engine.model.pace import Pace
 from batchgate.engine.model.price import Spend
 from batchgate.engine.model.priority import Priority
@@ -36,6 +36,10 @@ BatchPauseCode: TypeAlias = Literal[
 """``requested``: a caller has paused the batch. ``identical_errors``: see `fail_fast`. ``reuse_failed``: the results
 that it reuses cannot be read. ``monthly_budget_reached``: see `monthly_budget`."""
 
+PausedJobs: TypeAlias = Literal["keep", "wait", "cancel"]
+"""What a pause does to native jobs that the provider has. ``keep``: nothing. ``wait``: nothing, and the batch shows as
+pausing until they have ended. ``cancel``: they are canceled, and what they leave unanswered is planned anew."""
+
 EXPEDITED_BEFORE_EXPIRY = 2 * HOUR
 """From this long before its expiry, a batch is sent before all batches that have more time."""
 
@@ -50,6 +54,11 @@ class BatchPause(Struct, frozen=True, kw_only=True):
     """When it was paused, in microseconds since the epoch."""
     by: str
     """The name of the API key that paused it; empty if the gateway needs no key, or has paused it itself."""
+    native_jobs: PausedJobs = "keep"
+
+    def is_complete(self, jobs: Iterable[NativeJob]) -> bool:
+        """Check if the pause waits for none of the jobs of its batch."""
+        return self.native_jobs == "keep" or not any(job.is_upstream for job in jobs)
 
 
 class InputFault(Struct, frozen=True, kw_only=True):

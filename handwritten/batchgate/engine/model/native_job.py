@@ -81,11 +81,18 @@ class NativeJob(Struct, frozen=True, kw_only=True):
     """Since when the settings do not have its account; None while they have it."""
     paid_twice: int | None = None
     """Requests that it answered after others had been called in their place; None while that is not known."""
+    replans: bool = False
+    """Whether requests that it leaves unanswered go into another job: it was canceled for a pause."""
 
     @property
     def may_exist(self) -> bool:
         """Whether a create call was begun whose body was complete: the job may be upstream, whatever the answer."""
         return self.creating_at is not None and self.sent is not None
+
+    @property
+    def is_upstream(self) -> bool:
+        """Whether the provider has or may have the job, and its results are not stored yet."""
+        return self.state in {"running", "collecting"} or (self.state == "submitting" and self.may_exist)
 
     @property
     def may_have_lost_files(self) -> bool:

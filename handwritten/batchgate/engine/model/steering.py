@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct, structs
 
-from batchgate.engine.model.batch import Batch, BatchPause, BatchPauseCode
+from batchgate.engine.model.batch import Batch, BatchPause, BatchPauseCode, PausedJobs
 from batchgate.engine.model.budget import BudgetPauseCode, is_reached, reached_text
 from batchgate.engine.model.concurrency_cap import ConcurrencyCap
 from batchgate.engine.model.priority import Priority
@@ -32,6 +32,8 @@ class Pause(Struct, frozen=True, kw_only=True):
     code: BatchPauseCode = "requested"
     reason: str | None = None
     """What the caller said, or what the results of the batch say."""
+    native_jobs: PausedJobs | None = None
+    """What happens to the jobs that the provider has; None for ``keep``, or for what an earlier pause says."""
 
 
 class Resume(Struct, frozen=True, kw_only=True):
@@ -86,9 +88,8 @@ def steered(batch: Batch, action: Action, *, by: str, at: int) -> tuple[Batch, T
         return None
     match action:
         case Pause():
-            pause = BatchPause(code=action.code, reason=action.reason, since=at, by=by)
-            changed = structs.replace(batch, pause=pause, pace=None) if _may_replace(batch.pause, pause) else batch
-            entry = TimelineEntry(at=at, action="paused", by=by, detail=action.reason)
+            changed = _paused(batch, action, by=by, at=at)
+            entry = TimelineEntry(at=at, action="paused", by=by, detail=_pause_detail(batch.pause, changed.pause))
         case Resume():
             changed = batch if is_reached(batch.budget, batch.spend) else structs.replace(batch, pause=None)
             entry = TimelineEntry(at=at, action="resumed", by=by)
@@ -108,14 +109,30 @@ def steered(batch: Batch, action: Action, *, by: str, at: int) -> tuple[Batch, T
     return None if changed == batch else (changed, entry)
 
 
-def _may_replace(before: BatchPause | None, pause: BatchPause) -> bool:
-    """Return whether a batch gets a pause.
+def _paused(batch: Batch, action: Pause, *, by: str, at: int) -> Batch:
+    """Return a batch that is paused; one that was paused already may only get another rule for its native jobs."""
+    before = batch.pause
+    jobs = action.native_jobs or ("keep" if before is None else before.native_jobs)
+    if before is None or _may_replace(before, action):
+        pause = BatchPause(code=action.code, reason=action.reason, since=at, by=by, native_jobs=jobs)
+        return structs.replace(batch, pause=pause, pace=None)
+    return structs.replace(batch, pause=structs.replace(before, native_jobs=jobs))
+
+
+def _pause_detail(before: BatchPause | None, after: BatchPause | None) -> str | None:
+    assert after is not None
+    is_same = before is not None and structs.replace(before, native_jobs=after.native_jobs) == after
+    has_other_jobs = after.native_jobs != ("keep" if before is None else before.native_jobs)
+    reason, jobs = None if is_same else after.reason, f"native jobs: {after.native_jobs}" if has_other_jobs else None
+    return "; ".join(filter(None, (reason, jobs))) or None
+
+
+def _may_replace(before: BatchPause, pause: Pause) -> bool:
+    """Return whether a pause replaces an earlier one.
 
     A caller's one replaces that for a budget, which a higher budget ends. One for results that cannot be reused
     replaces a caller's: who resumes the batch has to know what it will send.
     """
-    if before is None:
-        return True
     if pause.code == "reuse_failed":
         return before.code == "requested"
     return pause.code == "requested" and before.code in BUDGET_CODES

@@ -127,7 +127,7 @@ class JobGroups:
             for part in group.parts:
                 yield NativeJob(
                     batch_key=self._batch.key,
-                    token=secrets.token_urlsafe(TOKEN_BYTES).replace("-", "x"),
+                    token=new_token(),
                     account=account,
                     model=model,
                     kind=batches.sent_kind(self._batch.options.kind),
@@ -136,3 +136,8 @@ class JobGroups:
                     tokens=part.tokens,
                     created_at=now,
                 )
+
+
+def new_token() -> str:
+    """Return a name for a job, without the character that ends the number in a row id."""
+    return secrets.token_urlsafe(TOKEN_BYTES).replace("-", "x")

@@ -17,6 +17,7 @@ from batchgate.engine.dispatch.router import Router
 from batchgate.engine.model.clock import ExpiryClock
 from batchgate.engine.model.native_job import NativeJob, pack_set, unpack_set
 from batchgate.engine.model.provider_call import Account
+from batchgate.engine.native.replanned_job import replanned_job
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
@@ -63,6 +64,8 @@ class JobRecord:
         """Requests that are not sent any more, since the provider refused the job for them."""
         self.refusal: str | None = None
         """Why, in words for people."""
+        self.is_replanned = False
+        """Whether another job got what this one left unanswered."""
 
     async def save(self, **changes: object) -> None:
         """Store changes; raises `StaleClaim` if another process has taken the job over."""
@@ -71,14 +74,24 @@ class JobRecord:
         self.job = changed
 
     async def end(self, state: Literal["done", "failed", "withdrawn"], reason: str | None) -> None:
-        """End the job: what it has not answered may run directly from now on."""
+        """End the job: what it has not answered may run directly from now on, or goes into another job."""
         was_sent = bool(self.job.credential)
+        successor = await self.successor()
         now = self._services.clock.now()
         ended = structs.replace(self.job, state=state, reason=reason, ended_at=now, cleaned=not was_sent)
-        queued = await shielded(self._services.store.end_job(ended))
-        self.job = ended
+        queued = await shielded(self._services.store.end_job(ended, successor))
+        self.job, self.is_replanned = ended, successor is not None
         hit_failpoint("native_ended")
         self._services.queue.enqueue(queued)
+
+    async def successor(self) -> NativeJob | None:
+        """Return the job that gets the requests without a result when this one ends, if there is to be one."""
+        job, services = self.job, self._services
+        if not job.replans:
+            return None
+        batch = await services.store.find_batch_by_key(job.batch_key)
+        missing = frozenset(unpack_set(job.seqs)) - await services.store.finished_of(job)
+        return replanned_job(job, missing, batch, services.router.endpoint(job.account), services.clock.now())
 
     async def give_up(self, state: Literal["failed", "withdrawn"], reason: str) -> None:
         """End a job that cannot be followed to its end, and count the results that were stored until now.

@@ -44,6 +44,7 @@ LAST_DOWNLOAD: Final = LONGEST_SLEEP
 MAX_DOUBLINGS: Final = 8
 MAX_UNREADABLE: Final = 4
 """Attempts to read results that are not found, or not usable; then they are given up."""
+PAUSED: Final = "its batch was paused, and the pause cancels its jobs"
 UNREAD: Final = "its results cannot be read yet"
 GIVE_UP: Final = 600 * MICROSECONDS
 """How long calls may fail once a job should have stopped: its batch waits for its end."""
@@ -154,7 +155,8 @@ class JobRun:
             telemetry.native_job_running(batch, job)
         elif job.state in FINAL_STATES:
             endpoint, is_current = self._services.router.endpoint(job.account), (job.ended_at or 0) < batch.stopped_at
-            runs_on = job.state != "done" and is_current and endpoint and lane_of(batch.options, endpoint) == "auto"
+            is_called = endpoint is not None and lane_of(batch.options, endpoint) != "native"
+            runs_on = job.state != "done" and is_current and is_called and not self._record.is_replanned
             telemetry.native_job_ended(batch, job, rescued=job.requests - job.answered if runs_on else 0)
 
     async def _step_for(self, batch: Batch) -> None:
@@ -228,7 +230,8 @@ class JobRun:
             case "submitting":
                 await self._submission.resume(batch, endpoint, batches, stop)
             case "running":
-                await self._watch.watch(batch, endpoint, batches, stop)
+                pause = PAUSED if stop is None and batch.pause and batch.pause.native_jobs == "cancel" else None
+                await self._watch.watch(batch, endpoint, batches, stop or pause, replans=pause is not None)
             case "collecting":
                 await self._collect(batch, endpoint, batches)
             case _:
@@ -301,7 +304,8 @@ class JobRun:
         state: Literal["done", "failed"] = "failed" if found.missing else "done"
         await self._record.save(answered=found.answered)
         is_current = batch.status == "in_progress" and not self._services.clock.has_passed(batch.expires_at)
-        if found.missing and is_current and lane_of(batch.options, endpoint) == "native":
+        is_native = lane_of(batch.options, endpoint) == "native"
+        if found.missing and is_current and is_native and await self._record.successor() is None:
             found.missing -= await self._unfit(batch, endpoint, claims, found.missing)
             error = RequestError("api_error", f"the provider's batch job gave no answer: {reason}")
             await collector.end_unanswered(has_expired=upstream.outcome == "expired", error=error)

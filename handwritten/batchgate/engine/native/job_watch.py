@@ -49,10 +49,22 @@ class JobWatch:
         self._is_canceled = False
         """Whether this process has asked the provider to cancel the job."""
 
-    async def watch(self, batch: Batch, endpoint: AccountEndpoint, batches: ProviderBatches, stop: str | None) -> None:
-        """Poll the job, and cancel it if it should stop."""
+    async def watch(
+        self,
+        batch: Batch,
+        endpoint: AccountEndpoint,
+        batches: ProviderBatches,
+        stop: str | None,
+        *,
+        replans: bool = False,
+    ) -> None:
+        """Poll the job, and cancel it if it should stop.
+
+        ``replans``: what it leaves unanswered then goes into another job.
+        """
         if stop and self._record.job.cancel_requested_at is None:
-            await self._record.save(cancel_requested_at=self._services.clock.now(), reason=stop)
+            now = self._services.clock.now()
+            await self._record.save(cancel_requested_at=now, reason=stop, replans=replans)
             self._polls = 0
         if self._record.job.cancel_requested_at is not None and not self._is_canceled:
             await self._cancel(endpoint, batches)

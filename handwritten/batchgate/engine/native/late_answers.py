@@ -96,8 +96,9 @@ class LateAnswers:
 
 
 def _is_rescued(job: NativeJob, batch: Batch, endpoint: AccountEndpoint) -> bool:
-    """Check if others were called in place of the requests that the job had not answered when it ended here."""
+    """Check if the requests that the job had not answered when it ended here were called, or went into another job."""
     was_stopped = job.cancel_requested_at is not None or job.submitted_at is None
     ended_at = job.ended_at or 0
     is_open = job.paid_twice is None and job.state != "done"
-    return is_open and was_stopped and lane_of(batch.options, endpoint) == "auto" and ended_at < batch.stopped_at
+    is_answered_otherwise = job.replans or lane_of(batch.options, endpoint) != "native"
+    return is_open and was_stopped and is_answered_otherwise and ended_at < batch.stopped_at

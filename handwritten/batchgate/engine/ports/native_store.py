@@ -96,9 +96,10 @@ class NativeJobStore(Protocol):
         """Read the seqs that have durable results, of the shards from the first to the last request of a job."""
         ...
 
-    async def end_job(self, job: NativeJob) -> Sequence[QueuedShard]:
+    async def end_job(self, job: NativeJob, successor: NativeJob | None = None) -> Sequence[QueuedShard]:
         """Write a job in a final state, release the held shards with requests of it, and return what to enqueue.
 
+        ``successor`` is stored with it: a new job of requests that this one has not answered, so that none is called.
         Raises `StaleClaim` if another process has taken it over. Ending it again in the same state changes nothing.
         """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from batchgate.engine.model.batch import Batch
@@ -42,6 +42,10 @@ class SteeringStore(Protocol):
 
     async def concurrency_caps(self) -> ConcurrencyCaps:
         """Read the caps of the batches that have not ended and have one, or had one before it was removed."""
+        ...
+
+    async def latest_actions(self, batch_keys: Collection[int]) -> Mapping[int, int]:
+        """Read the number of the latest action on each of these batches; a batch without an action is missing."""
         ...
 
     async def timeline(self, batch_key: int) -> Sequence[TimelineEntry]:

@@ -118,9 +118,9 @@ class PostgresNativeJobs:
         chunks = await self._pool.fetch_long("finished_between", native_job_row(job), _seqs_of_chunk)
         return frozenset(seq for seqs in chunks for seq in seqs)
 
-    async def end_job(self, job: NativeJob) -> Sequence[QueuedShard]:
-        """Write a job in a final state, and release the held shards with requests of it."""
-        return await self._pool.write(lambda transaction: _end_job(transaction, job), repeatable=True)
+    async def end_job(self, job: NativeJob, successor: NativeJob | None = None) -> Sequence[QueuedShard]:
+        """Write a job in a final state, store its successor, and release the held shards with requests of it."""
+        return await self._pool.write(lambda transaction: _end_job(transaction, job, successor), repeatable=True)
 
     async def count_paid_twice(self, job: NativeJob, *, paid_twice: int, spend: Spend, now: int) -> None:
         """Store how many requests an ended job answered too late, and add them to its batch."""
@@ -202,7 +202,7 @@ async def _append_results(transaction: Transaction, job: NativeJob, chunks: Mapp
         counts = counts.with_results(chunk.succeeded, chunk.errored)
 
 
-async def _end_job(transaction: Transaction, job: NativeJob) -> Sequence[QueuedShard]:
+async def _end_job(transaction: Transaction, job: NativeJob, successor: NativeJob | None) -> Sequence[QueuedShard]:
     assert job.state not in ACTIVE_STATES
     params = native_job_row(job)
     await transaction.execute("lock_batch_by_key", params)
@@ -210,6 +210,8 @@ async def _end_job(transaction: Transaction, job: NativeJob) -> Sequence[QueuedS
     if found is not None and found["state"] == job.state:
         return []  # an earlier attempt, whose response was lost, has deferred the queue jobs
     await _save_job(transaction, job)
+    if successor is not None:
+        await transaction.execute("insert_native_job", native_job_row(successor))
     held = await transaction.fetch_all("held_shards", params)
     return await _release_shards(transaction, job.batch_key, shards_of_job(held, job.seqs))
 

@@ -12,14 +12,15 @@ RETURNING status
 INSERT INTO native_jobs (
     batch_key, token, account, model, kind, seqs, first_seq, last_seq, requests, tokens, state, epoch, credential,
     upstream_file, upstream_id, upstream_status, creating_at, created_at, submitted_at, ended_at, cancel_requested_at,
-    sent, uploads, cleaned, refusals, answered, reason, account_missed_at, paid_twice
+    sent, uploads, cleaned, refusals, answered, reason, account_missed_at, paid_twice,
+    replans
 )
 VALUES (
     %(batch_key)s, %(token)s, %(account)s, %(model)s, %(kind)s, %(seqs)s, %(first_seq)s, %(last_seq)s, %(requests)s,
     %(tokens)s, %(state)s, %(epoch)s, %(credential)s, %(upstream_file)s, %(upstream_id)s, %(upstream_status)s,
     %(creating_at)s, %(created_at)s, %(submitted_at)s, %(ended_at)s, %(cancel_requested_at)s,
     %(sent)s, %(uploads)s, %(cleaned)s, %(refusals)s, %(answered)s, %(reason)s,
-    %(account_missed_at)s, %(paid_twice)s
+    %(account_missed_at)s, %(paid_twice)s, %(replans)s
 )
 
 -- name: insert_lanes
@@ -67,7 +68,7 @@ SET seqs = %(seqs)s, first_seq = %(first_seq)s, last_seq = %(last_seq)s, request
     state = %(state)s, credential = %(credential)s, upstream_file = %(upstream_file)s,
     upstream_id = %(upstream_id)s, upstream_status = %(upstream_status)s, creating_at = %(creating_at)s, submitted_at = %(submitted_at)s,
     ended_at = %(ended_at)s, cancel_requested_at = %(cancel_requested_at)s, refusals = %(refusals)s,
-    answered = %(answered)s, reason = %(reason)s
+    answered = %(answered)s, reason = %(reason)s, replans = %(replans)s
 WHERE key = %(key)s AND epoch = %(epoch)s AND state NOT IN ('done', 'failed', 'withdrawn')
 RETURNING key
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.concurrency_cap import ConcurrencyCaps
@@ -41,6 +41,11 @@ class PostgresSteering:
     async def concurrency_caps(self) -> ConcurrencyCaps:
         """Read the concurrency caps of the open batches."""
         return caps_from_rows(await self._pool.fetch_all("concurrency_caps", {}))
+
+    async def latest_actions(self, batch_keys: Collection[int]) -> Mapping[int, int]:
+        """Read the number of the latest action on each of these batches."""
+        rows = await self._pool.fetch_all("latest_actions", {"batch_keys": list(batch_keys)})
+        return {row["batch_key"]: row["number"] for row in rows}
 
     async def timeline(self, batch_key: int) -> Sequence[TimelineEntry]:
         """Read what was done to a batch."""

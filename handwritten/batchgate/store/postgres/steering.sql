@@ -42,5 +42,8 @@ DELETE FROM batch_timeline
 WHERE batch_key = %(batch_key)s
     AND number <= (SELECT max(number) FROM batch_timeline WHERE batch_key = %(batch_key)s) - %(kept)s
 
+-- name: latest_actions
+SELECT batch_key, max(number) AS number FROM batch_timeline WHERE batch_key = ANY(%(batch_keys)s::bigint[]) GROUP BY batch_key
+
 -- name: timeline_of_batch
 SELECT at, action, actor AS by, detail FROM batch_timeline WHERE batch_key = %(batch_key)s ORDER BY number

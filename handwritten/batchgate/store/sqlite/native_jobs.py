@@ -127,9 +127,9 @@ class SqliteNativeJobs:
         params = native_job_row(job)
         return await self._file.read(lambda c: finished_seqs(c.execute(QUERIES["finished_between"], params)))
 
-    async def end_job(self, job: NativeJob) -> Sequence[QueuedShard]:
-        """Write a job in a final state, and release the held shards with requests of it."""
-        return await self._file.write(lambda connection: _end_job(connection, job))
+    async def end_job(self, job: NativeJob, successor: NativeJob | None = None) -> Sequence[QueuedShard]:
+        """Write a job in a final state, store its successor, and release the held shards with requests of it."""
+        return await self._file.write(lambda connection: _end_job(connection, job, successor))
 
     async def count_paid_twice(self, job: NativeJob, *, paid_twice: int, spend: Spend, now: int) -> None:
         """Store how many requests an ended job answered too late, and add them to its batch."""
@@ -200,12 +200,14 @@ def _find_active(connection: sqlite3.Connection, job: NativeJob) -> None:
         raise stale_job(job)
 
 
-def _end_job(connection: sqlite3.Connection, job: NativeJob) -> Sequence[QueuedShard]:
+def _end_job(connection: sqlite3.Connection, job: NativeJob, successor: NativeJob | None) -> Sequence[QueuedShard]:
     assert job.state not in ACTIVE_STATES
     found = connection.execute(QUERIES["find_held_job"], native_job_row(job)).fetchone()
     if found is not None and found["state"] == job.state:
         return []
     _save_job(connection, job)
+    if successor is not None:
+        connection.execute(QUERIES["insert_job"], native_job_row(successor))
     held = connection.execute(QUERIES["held_shards"], {"batch_key": job.batch_key}).fetchall()
     return _release_shards(connection, job.batch_key, shards_of_job(held, job.seqs))
 

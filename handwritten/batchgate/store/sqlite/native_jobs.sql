@@ -15,13 +15,14 @@ RETURNING status
 INSERT INTO native_jobs (
     batch_key, token, account, model, kind, seqs, first_seq, last_seq, requests, tokens, state, epoch, credential,
     upstream_file, upstream_id, upstream_status, creating_at, created_at, submitted_at, ended_at, cancel_requested_at,
-    sent, uploads, cleaned, refusals, answered, reason, account_missed_at, paid_twice
+    sent, uploads, cleaned, refusals, answered, reason, account_missed_at, paid_twice,
+    replans
 )
 VALUES (
     :batch_key, :token, :account, :model, :kind, :seqs, :first_seq, :last_seq, :requests, :tokens, :state, :epoch,
     :credential, :upstream_file, :upstream_id, :upstream_status, :creating_at, :created_at, :submitted_at, :ended_at,
     :cancel_requested_at, :sent, :uploads, :cleaned, :refusals, :answered, :reason,
-    :account_missed_at, :paid_twice
+    :account_missed_at, :paid_twice, :replans
 )
 
 -- name: insert_lanes
@@ -64,7 +65,8 @@ SET seqs = :seqs, first_seq = :first_seq, last_seq = :last_seq, requests = :requ
     sent = :sent, uploads = :uploads, account_missed_at = :account_missed_at, cleaned = :cleaned,
     state = :state, credential = :credential, upstream_file = :upstream_file,
     upstream_id = :upstream_id, upstream_status = :upstream_status, creating_at = :creating_at, submitted_at = :submitted_at, ended_at = :ended_at,
-    cancel_requested_at = :cancel_requested_at, refusals = :refusals, answered = :answered, reason = :reason
+    cancel_requested_at = :cancel_requested_at, refusals = :refusals, answered = :answered, reason = :reason,
+    replans = :replans
 WHERE key = :key AND epoch = :epoch AND state NOT IN ('done', 'failed', 'withdrawn')
 
 -- name: known_upstream_ids

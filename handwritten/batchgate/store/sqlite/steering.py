@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import msgspec
 
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.concurrency_cap import ConcurrencyCaps
@@ -50,6 +52,12 @@ class SqliteSteering:
         """Read the concurrency caps of the open batches."""
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["concurrency_caps"]).fetchall())
         return caps_from_rows(rows)
+
+    async def latest_actions(self, batch_keys: Collection[int]) -> Mapping[int, int]:
+        """Read the number of the latest action on each of these batches."""
+        params = {"batch_keys": msgspec.json.encode(list(batch_keys)).decode()}
+        rows = await self._file.read(lambda c: c.execute(QUERIES["latest_actions"], params).fetchall())
+        return {row["batch_key"]: row["number"] for row in rows}
 
     async def timeline(self, batch_key: int) -> Sequence[TimelineEntry]:
         """Read what was done to a batch."""

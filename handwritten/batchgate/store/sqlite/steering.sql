@@ -40,5 +40,8 @@ DELETE FROM batch_timeline
 WHERE batch_key = :batch_key
     AND number <= (SELECT max(number) FROM batch_timeline WHERE batch_key = :batch_key) - :kept
 
+-- name: latest_actions
+SELECT batch_key, max(number) AS number FROM batch_timeline WHERE batch_key IN (SELECT value FROM json_each(:batch_keys)) GROUP BY batch_key
+
 -- name: timeline_of_batch
 SELECT at, action, actor AS by, detail FROM batch_timeline WHERE batch_key = :batch_key ORDER BY number

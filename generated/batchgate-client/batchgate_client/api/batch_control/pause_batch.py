@@ -9,6 +9,9 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.batch_controls import BatchControls
 from ...models.gateway_error import GatewayError
+from ...models.pause_batch_native_jobs import (
+    PauseBatchNativeJobs,
+)
 from ...types import UNSET, Response, Unset
 
 
@@ -16,11 +19,18 @@ def _get_kwargs(
     batch_id: str,
     *,
     reason: str | Unset = UNSET,
+    native_jobs: PauseBatchNativeJobs | Unset = UNSET,
 ) -> dict[str, Any]:
 
     params: dict[str, Any] = {}
 
     params["reason"] = reason
+
+    json_native_jobs: str | Unset = UNSET
+    if not isinstance(native_jobs, Unset):
+        json_native_jobs = native_jobs
+
+    params["native_jobs"] = json_native_jobs
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -105,18 +115,20 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     reason: str | Unset = UNSET,
+    native_jobs: PauseBatchNativeJobs | Unset = UNSET,
 ) -> Response[BatchControls | GatewayError]:
     """Pause a batch; no further request is sent until it is resumed.
 
      Takes effect on every process within a second. Calls in flight finish and their results are stored.
-    Jobs of a provider's own batch API that it has already are left alone, and their results are
-    collected; no other job is submitted. A paused batch still expires at its time, and it can be
-    canceled. The APIs of the providers show it as in progress. If it is paused already, it is returned
-    unchanged.
+    No further job of a provider's own batch API is submitted; `native_jobs` says what happens to those
+    that the provider has. A paused batch still expires at its time, and it can be canceled. The APIs of
+    the providers show it as in progress. If it is paused already, it is returned unchanged, except that
+    another `native_jobs` replaces that of the pause.
 
     Args:
         batch_id (str):
         reason (str | Unset):
+        native_jobs (PauseBatchNativeJobs | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -129,6 +141,7 @@ def sync_detailed(
     kwargs = _get_kwargs(
         batch_id=batch_id,
         reason=reason,
+        native_jobs=native_jobs,
     )
 
     response = client.get_httpx_client().request(
@@ -143,18 +156,20 @@ def sync(
     *,
     client: AuthenticatedClient,
     reason: str | Unset = UNSET,
+    native_jobs: PauseBatchNativeJobs | Unset = UNSET,
 ) -> BatchControls | GatewayError | None:
     """Pause a batch; no further request is sent until it is resumed.
 
      Takes effect on every process within a second. Calls in flight finish and their results are stored.
-    Jobs of a provider's own batch API that it has already are left alone, and their results are
-    collected; no other job is submitted. A paused batch still expires at its time, and it can be
-    canceled. The APIs of the providers show it as in progress. If it is paused already, it is returned
-    unchanged.
+    No further job of a provider's own batch API is submitted; `native_jobs` says what happens to those
+    that the provider has. A paused batch still expires at its time, and it can be canceled. The APIs of
+    the providers show it as in progress. If it is paused already, it is returned unchanged, except that
+    another `native_jobs` replaces that of the pause.
 
     Args:
         batch_id (str):
         reason (str | Unset):
+        native_jobs (PauseBatchNativeJobs | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -168,6 +183,7 @@ def sync(
         batch_id=batch_id,
         client=client,
         reason=reason,
+        native_jobs=native_jobs,
     ).parsed
 
 
@@ -176,18 +192,20 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     reason: str | Unset = UNSET,
+    native_jobs: PauseBatchNativeJobs | Unset = UNSET,
 ) -> Response[BatchControls | GatewayError]:
     """Pause a batch; no further request is sent until it is resumed.
 
      Takes effect on every process within a second. Calls in flight finish and their results are stored.
-    Jobs of a provider's own batch API that it has already are left alone, and their results are
-    collected; no other job is submitted. A paused batch still expires at its time, and it can be
-    canceled. The APIs of the providers show it as in progress. If it is paused already, it is returned
-    unchanged.
+    No further job of a provider's own batch API is submitted; `native_jobs` says what happens to those
+    that the provider has. A paused batch still expires at its time, and it can be canceled. The APIs of
+    the providers show it as in progress. If it is paused already, it is returned unchanged, except that
+    another `native_jobs` replaces that of the pause.
 
     Args:
         batch_id (str):
         reason (str | Unset):
+        native_jobs (PauseBatchNativeJobs | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -200,6 +218,7 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         batch_id=batch_id,
         reason=reason,
+        native_jobs=native_jobs,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -212,18 +231,20 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     reason: str | Unset = UNSET,
+    native_jobs: PauseBatchNativeJobs | Unset = UNSET,
 ) -> BatchControls | GatewayError | None:
     """Pause a batch; no further request is sent until it is resumed.
 
      Takes effect on every process within a second. Calls in flight finish and their results are stored.
-    Jobs of a provider's own batch API that it has already are left alone, and their results are
-    collected; no other job is submitted. A paused batch still expires at its time, and it can be
-    canceled. The APIs of the providers show it as in progress. If it is paused already, it is returned
-    unchanged.
+    No further job of a provider's own batch API is submitted; `native_jobs` says what happens to those
+    that the provider has. A paused batch still expires at its time, and it can be canceled. The APIs of
+    the providers show it as in progress. If it is paused already, it is returned unchanged, except that
+    another `native_jobs` replaces that of the pause.
 
     Args:
         batch_id (str):
         reason (str | Unset):
+        native_jobs (PauseBatchNativeJobs | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -238,5 +259,6 @@ async def asyncio(
             batch_id=batch_id,
             client=client,
             reason=reason,
+            native_jobs=native_jobs,
         )
     ).parsed
