@@ -184,15 +184,16 @@ BatchAction: TypeAlias = Annotated[
         "budget_changed",
         "priority_changed",
         "concurrency_changed",
+        "lane_changed",
     ],
     Meta(
-        description="What was done to a batch. `deadline_moved` has the new time as its detail, `budget_changed` the new budget, `priority_changed` the new priority, `concurrency_changed` the new cap."
+        description="What was done to a batch. `deadline_moved` has the new time as its detail, `budget_changed` the new budget, `priority_changed` the new priority, `concurrency_changed` the new cap, `lane_changed` the new lane."
     ),
 ]
 
 
 class BatchControls(OpenStruct, frozen=True, kw_only=True):
-    """Whether a batch is paused, when it expires, what it may cost, its priority and its concurrency cap."""
+    """Whether a batch is paused, when it expires, what it may cost, its priority, its concurrency cap and its lane."""
 
     id: str
     status: BatchStatus
@@ -213,6 +214,16 @@ class BatchControls(OpenStruct, frozen=True, kw_only=True):
     budget_usd: BudgetUsd
     priority: Priority
     concurrency_cap: ConcurrencyCap
+    lane: (
+        Annotated[
+            Lane,
+            Meta(
+                description="The lane of the batch; null if its accounts had different lanes when it was created."
+            ),
+        ]
+        | None
+    )
+    """The lane of the batch; null if its accounts had different lanes when it was created."""
 
 
 BatchDialect: TypeAlias = Annotated[
@@ -2570,6 +2581,12 @@ class SetConcurrency(ClosedStruct, frozen=True, kw_only=True):
         | None
     )
     """The most direct calls of the batch that may be in flight, over all workers together; null for no such cap."""
+
+
+class SetLane(ClosedStruct, frozen=True, kw_only=True):
+    """Another lane for a batch."""
+
+    lane: Lane
 
 
 class SetPriority(ClosedStruct, frozen=True, kw_only=True):

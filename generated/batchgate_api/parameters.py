@@ -1889,6 +1889,13 @@ class SetBatchConcurrencyParameters(OpenStruct, frozen=True, kw_only=True):
     """The id of the batch."""
 
 
+class SetBatchLaneParameters(OpenStruct, frozen=True, kw_only=True):
+    """Path, query and header parameters of setBatchLane."""
+
+    batch_id: Annotated[str, Meta(description="The id of the batch.", max_length=128, min_length=1)]
+    """The id of the batch."""
+
+
 class SetBatchPriorityParameters(OpenStruct, frozen=True, kw_only=True):
     """Path, query and header parameters of setBatchPriority."""
 

@@ -220,6 +220,8 @@ REFUSALS: Final = (
     b"; its deadline cannot be moved",
     b"; its budget cannot be changed",
     b"; its priority cannot be changed",
+    b"; its lane cannot be changed",
+    b"lane: batch ",
     b"; its concurrency cap cannot be changed",
     b"budget_usd: account ",
     b"cannot be resumed: its budget of ",

@@ -163,6 +163,7 @@ async def test_a_batch_of_another_workspace_is_not_found(gateway: RunningApp, me
     call |= {"json": {"budget_usd": 1}} if path.endswith("/budget") else {}
     call |= {"json": {}} if path.endswith("/retry") else {}
     call |= {"json": {"concurrency": 4}} if path.endswith("/concurrency") else {}
+    call |= {"json": {"lane": "direct"}} if path.endswith("/lane") else {}
     call |= {"json": {"priority": "high"}} if path.endswith("/priority") else {}
     messages = []
     for wanted in (batch_id, "msgbatch_none"):

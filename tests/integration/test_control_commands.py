@@ -36,10 +36,11 @@ def test_a_batch_is_paused_shown_resumed_extended_and_prioritized(tmp_path: Path
             "concurrency 1",
             "show",
             "concurrency none",
+            "lane direct",
             "timeline",
         )
         calls = [command.split() for command in commands]
-        paused, shown, resumed, again, moved, changed, raised, capped, shown_high, uncapped, timeline = (
+        paused, shown, resumed, again, moved, changed, raised, capped, shown_high, uncapped, moved_lane, timeline = (
             batchgate(tmp_path, command, batch_id, *options, gateway=gateway).stdout for command, *options in calls
         )
         gateway.kill()
@@ -51,6 +52,7 @@ def test_a_batch_is_paused_shown_resumed_extended_and_prioritized(tmp_path: Path
     assert changed == f"{batch_id} has a budget of $2.50 and is not paused.\n"
     assert raised == f"{batch_id} has the priority high.\n"
     assert capped == f"{batch_id} has at most 1 call in flight.\n"
+    assert moved_lane == f"{batch_id} has the lane direct.\n"
     assert uncapped == f"{batch_id} has no concurrency cap.\n"
     assert re.search(r"^Priority  high\nCap       1 call in flight$", shown_high, re.MULTILINE)
     assert re.fullmatch(

@@ -35,6 +35,7 @@ OF_RUNNING_BATCHES = (
     "moveBatchDeadline",
     "changeBatchBudget",
     "setBatchPriority",
+    "setBatchLane",
     "setBatchConcurrency",
 )
 MOVE_DEADLINE = "moveBatchDeadline"
@@ -78,6 +79,7 @@ WEBHOOK_BODIES = {
 CONTROL_BODIES = {
     "changeBatchBudget": {"budget_usd": 1},
     "setBatchPriority": {"priority": "high"},
+    "setBatchLane": {"lane": "direct"},
     "setBatchConcurrency": {"concurrency": 4},
 }
 FIXED_BODIES = TENANT_BODIES | WEBHOOK_BODIES | CONTROL_BODIES | {RETRY: {"custom_ids": ["a"]}}

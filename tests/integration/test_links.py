@@ -216,6 +216,7 @@ EXAMPLE_RESPONSES: Final[dict[str, MakeObject]] = {
     "setBatchConcurrency": call_on_new(
         running_openai_batch, "PUT", "/api/batches/{}/concurrency", json={"concurrency": 4}
     ),
+    "setBatchLane": call_on_new(running_openai_batch, "PUT", "/api/batches/{}/lane", json={"lane": "direct"}),
     "setBatchPriority": call_on_new(running_openai_batch, "PUT", "/api/batches/{}/priority", json={"priority": "low"}),
     "createWebhook": webhook,
     "listWebhooks": webhook_page,

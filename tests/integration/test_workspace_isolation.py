@@ -112,6 +112,7 @@ BODIES: Final = {
     "moveBatchDeadline": {"expires_at": "2026-11-20T00:00:00Z"},
     "changeBatchBudget": {"budget_usd": 1},
     "setBatchPriority": {"priority": "high"},
+    "setBatchLane": {"lane": "direct"},
     "setBatchConcurrency": {"concurrency": 4},
     "retryBatch": {},
     "updateWebhook": WEBHOOK,

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "budget": ("batchgate.cli.control", "Change what a batch may cost."),
     "priority": ("batchgate.cli.control", "Give a batch a larger or smaller share of your calls."),
     "concurrency": ("batchgate.cli.control", "Change how many calls of a batch may be in flight."),
+    "lane": ("batchgate.cli.control", "Move a running batch to another lane."),
     "timeline": ("batchgate.cli.control", "Show who changed a running batch, what, and when."),
     "retry": ("batchgate.cli.retry", "Create a batch of the requests of an ended batch that did not succeed."),
     "usage": ("batchgate.cli.usage", "Show tokens and cost by day, model, account, lane, workspace or key."),
@@ -89,6 +90,6 @@ def main() -> None:
 
     Start with `batchgate demo`, which needs no key. `batchgate serve` starts the gateway; point the Anthropic SDK
     at /anthropic and the OpenAI SDK at /openai/v1. `submit`, `list`, `show`, `wait`, `watch`, `cancel` and
-    `results` do the same from a shell; `pause`, `resume`, `deadline`, `priority`, `concurrency` and `retry` are
-    Batchgate's own.
+    `results` do the same from a shell; `pause`, `resume`, `deadline`, `priority`, `concurrency`, `lane` and `retry`
+    are Batchgate's own.
     """

@@ -1,4 +1,4 @@
-"""Commands that control a running batch: pause, resume, deadline, budget, priority, concurrency cap, and timeline."""
+"""Commands that control a running batch: pause, resume, deadline, budget, priority, concurrency cap, lane, timeline."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from batchgate.cli.rendering import calls_in_flight, dollars, moment, print_json
 from batchgate.cli.terminal_text import say
 from batchgate.engine.model.batch import PausedJobs
 from batchgate.engine.model.concurrency_cap import MAX_CONCURRENCY
+from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.priority import Priority
 from batchgate.engine.model.times import from_rfc3339
 from batchgate_api.gateway import BatchControls, TimelineEntry
@@ -164,6 +165,17 @@ def concurrency_command(connection: Connection, batch_id: str, limit: int | None
     )
 
 
+@click.command("lane")
+@click.argument("batch_id", metavar="ID")
+@click.argument("lane", type=click.Choice(get_args(Lane)))
+@as_json_option
+@connected
+def lane_command(connection: Connection, batch_id: str, lane: Lane, *, as_json: bool) -> None:
+    """Move the running batch ID to another lane: to direct, which takes its jobs back, or from native to auto."""
+    controls = asyncio.run(_set_lane(connection, batch_id, lane))
+    _print(controls, f"{batch_id} has the lane {controls.lane}.", as_json=as_json)
+
+
 @click.command("timeline")
 @click.argument("batch_id", metavar="ID")
 @as_json_option
@@ -203,6 +215,11 @@ async def _set_priority(connection: Connection, batch_id: str, priority: Priorit
 async def _set_concurrency(connection: Connection, batch_id: str, limit: int | None) -> BatchControls:
     async with connection.client() as client:
         return await client.set_concurrency(batch_id, limit)
+
+
+async def _set_lane(connection: Connection, batch_id: str, lane: Lane) -> BatchControls:
+    async with connection.client() as client:
+        return await client.set_lane(batch_id, lane)
 
 
 async def _timeline(connection: Connection, batch_id: str, *, as_json: bool) -> None:

@@ -23,11 +23,13 @@ from batchgate_api.gateway import (
     BatchSummaryList,
     BatchTimeline,
     ChangeBudget,
+    Lane,
     MoveDeadline,
     PausedJobs,
     Priority,
     RetryBatch,
     SetConcurrency,
+    SetLane,
     SetPriority,
 )
 
@@ -143,6 +145,10 @@ class GatewayClient:
         """Let another number of calls of a batch be in flight; None for any number."""
         path = f"/api/batches/{encoded(batch_id)}/concurrency"
         return await self.send("PUT", path, SetConcurrency(concurrency=concurrency), BatchControls)
+
+    async def set_lane(self, batch_id: str, lane: Lane) -> BatchControls:
+        """Move a batch to another lane."""
+        return await self.send("PUT", f"/api/batches/{encoded(batch_id)}/lane", SetLane(lane=lane), BatchControls)
 
     async def retry(self, batch_id: str, retry: RetryBatch) -> BatchSummary:
         """Create a batch of requests of an ended batch."""

@@ -269,6 +269,7 @@ def steering_row(batch: Batch) -> dict[str, object]:
     pause = None if batch.pause is None else msgspec.json.encode(batch.pause).decode()
     return {
         "batch_key": batch.key,
+        "terms": msgspec.json.encode(batch.options).decode(),
         "pause": pause,
         "expires_at": batch.expires_at,
         "budget": batch.budget,

@@ -1,11 +1,21 @@
 """The contract of `SteeringStore`, on every database, and what a pause means for the other parts of the store."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 from batchgate.engine.model.batch import BatchPause
 from batchgate.engine.model.concurrency_cap import ConcurrencyCap
+from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.priority import Priority
-from batchgate.engine.model.steering import TIMELINE_ENTRIES, MoveDeadline, Pause, Resume, SetConcurrency, SetPriority
+from batchgate.engine.model.steering import (
+    TIMELINE_ENTRIES,
+    MoveDeadline,
+    Pause,
+    Resume,
+    SetConcurrency,
+    SetLane,
+    SetPriority,
+)
 from batchgate.store.postgres import PostgresStore
 from batchgate.store.sqlite import SqliteStore
 from tests.support.stored_rows import EMPTY, chunk, claimed, create, end
@@ -56,6 +66,16 @@ async def test_another_pause_only_changes_what_happens_to_native_jobs(store: Ste
         (1200, "paused", "second", "native jobs: wait"),
     ]
     assert await store.steering.latest_actions([batch.key, batch.key + 1]) == {batch.key: 3}
+
+
+async def test_a_batch_is_moved_to_the_lane_direct_once_and_not_back(store: SteerableStore) -> None:
+    batch, _ = await create(store, "a")
+    for lane in (*get_args(Lane), "direct"):
+        moved = await store.steering.steer_batch("w", "a", SetLane(lane=lane), by="key", now=1100)
+    assert moved == await store.find_batch("w", "a")
+    assert moved is not None
+    assert (moved.options.lane, moved.options.may_have_jobs) == ("direct", True)
+    assert await actions(store, batch.key) == [(1100, "lane_changed", "key", "direct")]
 
 
 async def test_a_pause_since_results_cannot_be_reused_replaces_a_requested_one_and_no_other(

@@ -90,16 +90,19 @@ async def test_a_pause_with_wait_is_pausing_until_the_provider_has_answered(tmp_
         assert (await pause(gateway, batch_id, "wait"))["paused"]["state"] == "pausing"
         _, batches = await gateway.app.call("GET", "/api/batches")
         assert [batch["paused"]["state"] for batch in batches["data"]] == ["pausing"]
+        progress = await until_paused(gateway, batch_id)
+        assert progress["succeeded"] == len(IDS)
+        assert [job.state for job in await gateway.providers.jobs()] == ["completed"]
+        await resume(gateway, batch_id)
         ended = await gateway.until_ended(batch_id)
         assert ended["request_counts"]["succeeded"] == len(IDS)
-        assert [job.state for job in await gateway.providers.jobs()] == ["completed"]
 
 
 async def test_a_second_pause_changes_what_happens_to_the_jobs_and_nothing_else(tmp_path: Path) -> None:
     async with native_gateway(tmp_path) as gateway:
         batch_id = await running_batch(gateway, *IDS)
         first = (await pause(gateway, batch_id, "keep"))["paused"]
-        await gateway.pass_time(1.0)
+        await gateway.pass_time(10.0)
         assert [job.state for job in await gateway.providers.jobs()] == ["in_progress"]
         for _ in range(2):
             second = (await pause(gateway, batch_id, "cancel"))["paused"]

@@ -143,6 +143,7 @@ from .secret_list import SecretList
 from .session import Session
 from .session_caller import SessionCaller
 from .set_concurrency import SetConcurrency
+from .set_lane import SetLane
 from .set_priority import SetPriority
 from .setting import Setting
 from .setting_list import SettingList
@@ -331,6 +332,7 @@ __all__ = (
     "Session",
     "SessionCaller",
     "SetConcurrency",
+    "SetLane",
     "SetPriority",
     "Setting",
     "SettingList",

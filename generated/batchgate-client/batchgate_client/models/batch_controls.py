@@ -9,6 +9,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.batch_status import BatchStatus, check_batch_status
+from ..models.lane import Lane, check_lane
 from ..models.priority import Priority, check_priority
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ T = TypeVar("T", bound="BatchControls")
 
 @_attrs_define
 class BatchControls:
-    """Whether a batch is paused, when it expires, what it may cost, its priority and its concurrency cap.
+    """Whether a batch is paused, when it expires, what it may cost, its priority, its concurrency cap and its lane.
 
     Attributes:
         id (str):
@@ -33,6 +34,7 @@ class BatchControls:
             the next lower one. Without one it is `normal`.
         concurrency_cap (int | None): The most direct calls of the batch that may be in flight, over all workers
             together; null without such a cap.
+        lane (Lane | None): The lane of the batch; null if its accounts had different lanes when it was created.
     """
 
     id: str
@@ -42,6 +44,7 @@ class BatchControls:
     budget_usd: float | None
     priority: Priority
     concurrency_cap: int | None
+    lane: Lane | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,6 +70,12 @@ class BatchControls:
         concurrency_cap: int | None
         concurrency_cap = self.concurrency_cap
 
+        lane: None | str
+        if isinstance(self.lane, str):
+            lane = self.lane
+        else:
+            lane = self.lane
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -78,6 +87,7 @@ class BatchControls:
                 "budget_usd": budget_usd,
                 "priority": priority,
                 "concurrency_cap": concurrency_cap,
+                "lane": lane,
             }
         )
 
@@ -125,6 +135,21 @@ class BatchControls:
 
         concurrency_cap = _parse_concurrency_cap(d.pop("concurrency_cap"))
 
+        def _parse_lane(data: object) -> Lane | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                lane_type_0 = check_lane(data)
+
+                return lane_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Lane | None, data)
+
+        lane = _parse_lane(d.pop("lane"))
+
         batch_controls = cls(
             id=id,
             status=status,
@@ -133,6 +158,7 @@ class BatchControls:
             budget_usd=budget_usd,
             priority=priority,
             concurrency_cap=concurrency_cap,
+            lane=lane,
         )
 
         batch_controls.additional_properties = d

@@ -21,7 +21,8 @@ class BatchEventAction:
         id (str): The id of the batch.
         at (datetime.datetime): When it was done.
         action (BatchAction): What was done to a batch. `deadline_moved` has the new time as its detail,
-            `budget_changed` the new budget, `priority_changed` the new priority, `concurrency_changed` the new cap.
+            `budget_changed` the new budget, `priority_changed` the new priority, `concurrency_changed` the new cap,
+            `lane_changed` the new lane.
         by (None | str): The name of the API key that did it; null without one.
         detail (None | str): More about it, such as the reason of a pause.
     """

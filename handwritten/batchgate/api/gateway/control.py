@@ -1,8 +1,9 @@
-"""Control of a batch: pause, resume, cancel, delete, deadline, budget, priority, concurrency cap, and its timeline."""
+"""Control of a batch: pause, cancel, delete, deadline, budget, priority, concurrency cap, lane, and its timeline."""
 
 from __future__ import annotations
 
 from aiohttp import web
+from msgspec import UnsetType
 
 from batchgate.api.binding import value_or_none
 from batchgate.api.context import BATCHES, CALLER, STEERING, WORKSPACE
@@ -85,6 +86,14 @@ class BatchControlHandler:
         batch = await steering.set_concurrency(request[WORKSPACE], parameters.batch_id, limit, by=caller)
         return await _controls(request, batch)
 
+    async def set_batch_lane(
+        self, request: web.Request, parameters: parameters.SetBatchLaneParameters, body: gateway.SetLane
+    ) -> gateway.BatchControls:
+        """Move a batch to another lane."""
+        steering, caller, lane = request.app[STEERING], request[CALLER], body.lane
+        batch = await steering.set_lane(request[WORKSPACE], parameters.batch_id, lane, by=caller)
+        return await _controls(request, batch)
+
     async def get_batch_timeline(
         self, request: web.Request, parameters: parameters.GetBatchTimelineParameters
     ) -> gateway.BatchTimeline:
@@ -103,6 +112,7 @@ async def _controls(request: web.Request, batch: Batch) -> gateway.BatchControls
         budget_usd=dollars_or_none(batch.budget),
         priority=batch.priority,
         concurrency_cap=batch.cap.limit,
+        lane=None if isinstance(batch.options.lane, UnsetType) else batch.options.lane,
     )
 
 

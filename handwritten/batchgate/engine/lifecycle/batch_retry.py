@@ -92,7 +92,7 @@ class BatchRetry:
         )
 
     def _options(self, parent: Batch, retry: Retry, name: str | UnsetType) -> BatchOptions:
-        options = structs.replace(parent.options, input_file=None, reuse=UNSET)
+        options = structs.replace(parent.options, input_file=None, reuse=UNSET, left_jobs=UNSET)
         if name is not UNSET:
             options = structs.replace(options, name=name)
         if retry.webhook is not UNSET:

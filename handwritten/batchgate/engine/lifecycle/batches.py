@@ -263,16 +263,16 @@ class Batches:
 
     async def lanes(self, batch: Batch) -> Sequence[LanePart]:
         """Return which lanes the requests of a batch take, and why; empty until that is decided."""
-        planned = () if batch.options.lane == "direct" else await self._store.lanes_of(batch.key)
+        planned = await self._store.lanes_of(batch.key) if batch.options.may_have_jobs else ()
         return planned or self._unplanned_lanes(batch)
 
     async def jobs(self, batch: Batch) -> Sequence[NativeJob]:
         """Return the jobs of providers' batch APIs in which requests of a batch travel or have travelled."""
-        return () if batch.options.lane == "direct" else await self._store.jobs_of(batch.key)
+        return await self._store.jobs_of(batch.key) if batch.options.may_have_jobs else ()
 
     async def active_jobs(self, batches: Iterable[Batch]) -> Mapping[int, Sequence[NativeJob]]:
         """Return the active jobs of running batches, by the keys of the batches."""
-        keys = [batch.key for batch in batches if batch.status == "in_progress" and batch.options.lane != "direct"]
+        keys = [batch.key for batch in batches if batch.status == "in_progress" and batch.options.may_have_jobs]
         jobs: dict[int, list[NativeJob]] = {}
         for job in await self._store.active_jobs(keys) if keys else ():
             jobs.setdefault(job.batch_key, []).append(job)

@@ -12,6 +12,7 @@ from batchgate.engine.model.clock import MICROSECONDS, Clock
 from batchgate.engine.model.completion_window import LONGEST_WINDOW
 from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.health_report import one_line
+from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.monthly_budget import cannot_resume
 from batchgate.engine.model.priority import Priority
 from batchgate.engine.model.steering import (
@@ -21,6 +22,7 @@ from batchgate.engine.model.steering import (
     Pause,
     Resume,
     SetConcurrency,
+    SetLane,
     SetPriority,
     TimelineEntry,
 )
@@ -33,6 +35,7 @@ from batchgate.engine.storage.storage_probe import StorageProbe
 
 SHORTEST_NOTICE: Final = 60 * MICROSECONDS
 """A deadline is moved to a time that is at least this far away: whoever wants less cancels the batch."""
+LANE_CHANGES: Final = "runs already, so it can only be moved to the lane direct, or from native to auto"
 
 
 class BatchSteering:
@@ -127,6 +130,19 @@ class BatchSteering:
         if batch.cap.limit != limit:
             raise _stopped(batch, "its concurrency cap cannot be changed")
         return batch
+
+    async def set_lane(self, workspace: str, batch_id: str, lane: Lane, *, by: str) -> Batch:
+        """Move a batch to another lane.
+
+        Raises `RefusedError` if it has stopped, or if its requests would have to be put into jobs.
+        """
+        batch = await self._steer(workspace, batch_id, SetLane(lane=lane), by=by)
+        if batch.options.lane == lane:
+            return batch
+        if batch.status in {"validating", "in_progress"} and batch.expires_at > self._clock.now():
+            message = f"lane: batch {batch.id!r} {LANE_CHANGES}, not to {lane}"
+            raise RefusedError("invalid_request_error", message, param="lane")
+        raise _stopped(batch, "its lane cannot be changed")
 
     async def timeline(self, workspace: str, batch_id: str) -> Sequence[TimelineEntry]:
         """Return the latest actions that have changed a batch, the oldest first."""

@@ -93,13 +93,21 @@ class BatchOptions(Struct, frozen=True, kw_only=True):
     knew no other."""
 
     lane: Lane | UnsetType = UNSET
-    """The lane that the caller asks for, or that its accounts had when the batch was created.
+    """The lane that the caller asks for, also while it runs, or that its accounts had when the batch was created.
 
     Unset in a submission that asks for none, so that fingerprints are those of older versions, and in a batch whose
     accounts have different lanes.
     """
     account_lanes: Mapping[str, Lane] | UnsetType = UNSET
     """The lanes that its accounts had when the batch was created, by their names, if they were different."""
+
+    left_jobs: bool | UnsetType = UNSET
+    """Whether a caller has moved the running batch to the lane ``direct``: it may have jobs nevertheless."""
+
+    @property
+    def may_have_jobs(self) -> bool:
+        """Whether native jobs of the batch may exist, ended ones included."""
+        return self.lane != "direct" or self.left_jobs is True
 
     priority: Priority | UnsetType = UNSET
     """The priority that the caller asked for. Unset if there is none, so that fingerprints are those of older versions;

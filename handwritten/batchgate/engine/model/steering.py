@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias, get_args
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, structs
 
-from batchgate.engine.model.batch import Batch, BatchPause, BatchPauseCode, PausedJobs
+from batchgate.engine.model.batch import Batch, BatchOptions, BatchPause, BatchPauseCode, PausedJobs
 from batchgate.engine.model.budget import BudgetPauseCode, is_reached, reached_text
 from batchgate.engine.model.concurrency_cap import ConcurrencyCap
+from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.priority import Priority
 from batchgate.engine.model.times import rfc3339
 from batchgate.engine.model.workspace import format_dollars
@@ -17,7 +18,7 @@ TIMELINE_ENTRIES: Final = 100
 """The latest actions on a batch that are kept."""
 
 ActionName: TypeAlias = Literal[
-    "paused", "resumed", "deadline_moved", "budget_changed", "priority_changed", "concurrency_changed"
+    "paused", "resumed", "deadline_moved", "budget_changed", "priority_changed", "concurrency_changed", "lane_changed"
 ]
 """What was done to a batch."""
 
@@ -64,7 +65,13 @@ class SetConcurrency(Struct, frozen=True, kw_only=True):
     limit: int | None
 
 
-Action: TypeAlias = Pause | Resume | MoveDeadline | ChangeBudget | SetPriority | SetConcurrency
+class SetLane(Struct, frozen=True, kw_only=True):
+    """Let the requests without a result take another lane."""
+
+    lane: Lane
+
+
+Action: TypeAlias = Pause | Resume | MoveDeadline | ChangeBudget | SetPriority | SetConcurrency | SetLane
 
 
 class TimelineEntry(Struct, frozen=True, kw_only=True):
@@ -106,6 +113,9 @@ def steered(batch: Batch, action: Action, *, by: str, at: int) -> tuple[Batch, T
             changed = _with_cap(batch, action.limit)
             detail = "none" if action.limit is None else str(action.limit)
             entry = TimelineEntry(at=at, action="concurrency_changed", by=by, detail=detail)
+        case SetLane():
+            changed = structs.replace(batch, options=_with_lane(batch.options, action.lane))
+            entry = TimelineEntry(at=at, action="lane_changed", by=by, detail=action.lane)
     return None if changed == batch else (changed, entry)
 
 
@@ -142,6 +152,15 @@ def _with_cap(batch: Batch, limit: int | None) -> Batch:
     if limit == batch.cap.limit:
         return batch
     return structs.replace(batch, cap=ConcurrencyCap(limit, batch.cap.changes + 1))
+
+
+def _with_lane(options: BatchOptions, lane: Lane) -> BatchOptions:
+    """Return options with another lane; unchanged if it would put requests into jobs, which only a plan does."""
+    if lane == options.lane:
+        return options
+    if lane == "direct":
+        return structs.replace(options, lane=lane, account_lanes=UNSET, left_jobs=True)
+    return structs.replace(options, lane=lane) if (options.lane, lane) == ("native", "auto") else options
 
 
 def _with_budget(batch: Batch, budget: int | None, *, by: str, at: int) -> Batch:

@@ -45,6 +45,7 @@ MAX_DOUBLINGS: Final = 8
 MAX_UNREADABLE: Final = 4
 """Attempts to read results that are not found, or not usable; then they are given up."""
 PAUSED: Final = "its batch was paused, and the pause cancels its jobs"
+MOVED: Final = "its batch was moved to the lane direct"
 UNREAD: Final = "its results cannot be read yet"
 GIVE_UP: Final = 600 * MICROSECONDS
 """How long calls may fail once a job should have stopped: its batch waits for its end."""
@@ -244,7 +245,10 @@ class JobRun:
         if self._services.clock.has_passed(batch.expires_at):
             return "the batch has expired"
         endpoint = self._services.router.endpoint(self._record.job.account)
-        if endpoint is None or lane_of(batch.options, endpoint) != "auto" or batch.pause is not None:
+        lane = None if endpoint is None else lane_of(batch.options, endpoint)
+        if lane == "direct":
+            return MOVED
+        if lane != "auto" or batch.pause is not None:
             return None
         job = self._record.job
         needed = self._services.executor.rate.seconds_for(job.account, job.model, self._requests_of_batch())
@@ -304,7 +308,8 @@ class JobRun:
         state: Literal["done", "failed"] = "failed" if found.missing else "done"
         await self._record.save(answered=found.answered)
         is_current = batch.status == "in_progress" and not self._services.clock.has_passed(batch.expires_at)
-        is_native = lane_of(batch.options, endpoint) == "native"
+        steered = await self._services.store.find_batch_by_key(batch.key) or batch
+        is_native = lane_of(steered.options, endpoint) == "native"
         if found.missing and is_current and is_native and await self._record.successor() is None:
             found.missing -= await self._unfit(batch, endpoint, claims, found.missing)
             error = RequestError("api_error", f"the provider's batch job gave no answer: {reason}")

@@ -1,6 +1,6 @@
 -- name: steer_batch
 UPDATE batches
-SET pause = %(pause)s, expires_at = %(expires_at)s, budget = %(budget)s, priority = %(priority)s,
+SET terms = %(terms)s, pause = %(pause)s, expires_at = %(expires_at)s, budget = %(budget)s, priority = %(priority)s,
     concurrency = %(concurrency)s, concurrency_changes = %(concurrency_changes)s,
     pace = CASE WHEN %(pause)s::text IS NULL THEN pace END
 WHERE key = %(batch_key)s

@@ -1,6 +1,6 @@
 -- name: steer_batch
 UPDATE batches
-SET pause = :pause, expires_at = :expires_at, budget = :budget, priority = :priority,
+SET terms = :terms, pause = :pause, expires_at = :expires_at, budget = :budget, priority = :priority,
     concurrency = :concurrency, concurrency_changes = :concurrency_changes,
     pace = CASE WHEN :pause IS NULL THEN pace END
 WHERE key = :batch_key
