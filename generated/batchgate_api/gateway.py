@@ -213,6 +213,14 @@ class BatchControls(OpenStruct, frozen=True, kw_only=True):
 
     budget_usd: BudgetUsd
     priority: Priority
+    priority_scope: Annotated[
+        Literal["workspace", "gateway"],
+        Meta(
+            description="With which batches it competes by its priority, those of its workspace or those of all workspaces."
+        ),
+    ]
+    """With which batches it competes by its priority, those of its workspace or those of all workspaces."""
+
     concurrency_cap: ConcurrencyCap
     lane: (
         Annotated[
@@ -2593,6 +2601,16 @@ class SetPriority(ClosedStruct, frozen=True, kw_only=True):
     """A new priority for a batch."""
 
     priority: Priority
+    scope: (
+        Annotated[
+            Literal["workspace", "gateway"],
+            Meta(
+                description="With which batches it competes: with those of its workspace (`workspace`, also without this field), or with those of all workspaces (`gateway`), for which the key needs the scope `admin`. `normal` has the scope `workspace`."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """With which batches it competes: with those of its workspace (`workspace`, also without this field), or with those of all workspaces (`gateway`), for which the key needs the scope `admin`. `normal` has the scope `workspace`."""
 
 
 class Setting(OpenStruct, frozen=True, kw_only=True):

@@ -446,8 +446,11 @@ class BatchControlHandlers(Protocol):
         Takes effect on every process within a second. Of the calls that the batches of a
         workspace may make, one with a higher priority gets nine times as many as one with the
         next lower priority, and none gets nothing. It gets them from other batches of its
-        workspace: what a workspace gets beside others does not change. If the batch has this
-        priority already, it is returned unchanged.
+        workspace: what a workspace gets beside others does not change. With the `scope`
+        `gateway`, for which the key needs the scope `admin`, the batch competes with the
+        batches of all workspaces instead: it gets nine calls for each one that all others get
+        together, or one for each nine of theirs if it is `low`. If the batch has this priority
+        already, it is returned unchanged.
         """
         ...
 

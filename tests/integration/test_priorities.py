@@ -174,6 +174,42 @@ async def test_a_word_that_is_no_priority_and_a_batch_of_another_workspace_are_r
     await set_priority(app, batch["id"], "high", "other", status=404)
 
 
+async def test_a_batch_that_is_raised_beside_all_workspaces_gets_most_calls_also_after_a_restart(
+    url: str, provider: CountingProvider, database: Database, tmp_path: Path
+) -> None:
+    mine = ApiKeySettings(key="sk-mine", workspace="mine", scopes=("admin", "submit", "read"))
+    given = settings(url) | {"api_keys": KEYS | {"mine": mine}}
+    async with running_app(tmp_path, database_url=database.url, **given) as app:
+        await create(app, "first", "other")
+        await create(app, "second", "other")
+        raised = await create(app, "raised")
+        await until_share(provider, "raised", 0.2)
+        body = {"priority": "high", "scope": "gateway"}
+        status, controls = await app.call("PUT", f"/api/batches/{raised}/priority", json=body, headers=key())
+        assert (status, controls["priority_scope"]) == (200, "gateway")
+        await until_share(provider, "raised", 0.8)
+        calls = await provider.next_calls(300)
+        assert 0.8 <= calls.count("raised") / 300 <= 0.97
+        assert {"first", "second"} & set(calls), "the others go on in their own order"
+    async with running_app(tmp_path, database_url=database.url, **given) as app:
+        await until_share(provider, "raised", 0.8)
+        assert (await set_priority(app, raised, "normal"))["priority_scope"] == "workspace"
+        while (await provider.next_calls(100)).count("raised") / 100 > 0.5:
+            pass
+
+
+async def test_a_priority_beside_all_workspaces_needs_the_scope_admin(tmp_path: Path) -> None:
+    caller = ApiKeySettings(key="sk-mine", workspace="mine", scopes=("submit", "read"))
+    accounts = {"busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
+    async with running_app(tmp_path, accounts=accounts, api_keys={"mine": caller}, shutdown_timeout=0.0) as app:
+        path = f"/api/batches/{(await app.create('a', headers=key()))['id']}/priority"
+        refused = await app.call("PUT", path, json={"priority": "high", "scope": "gateway"}, headers=key())
+        allowed = await app.call("PUT", path, json={"priority": "high", "scope": "workspace"}, headers=key())
+    assert (refused[0], refused[1]["error"]["type"]) == (403, "permission_error")
+    assert "scope: a priority beside all workspaces needs" in refused[1]["error"]["message"]
+    assert (allowed[0], allowed[1]["priority_scope"]) == (200, "workspace")
+
+
 async def test_each_api_takes_the_priority_of_a_new_batch(app: RunningApp) -> None:
     asked = key() | {"batchgate-priority": "high"}
     body = {"endpoint": CHAT, "completion_window": "24h", "requests": [chat_line("a")]}

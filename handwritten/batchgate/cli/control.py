@@ -17,7 +17,7 @@ from batchgate.cli.terminal_text import say
 from batchgate.engine.model.batch import PausedJobs
 from batchgate.engine.model.concurrency_cap import MAX_CONCURRENCY
 from batchgate.engine.model.lane import Lane
-from batchgate.engine.model.priority import Priority
+from batchgate.engine.model.priority import Priority, PriorityScope
 from batchgate.engine.model.times import from_rfc3339
 from batchgate_api.gateway import BatchControls, TimelineEntry
 
@@ -141,12 +141,21 @@ def budget_command(connection: Connection, batch_id: str, amount: float | None, 
 @click.command("priority")
 @click.argument("batch_id", metavar="ID")
 @click.argument("priority", type=click.Choice(get_args(Priority)))
+@click.option(
+    "--scope",
+    type=click.Choice(get_args(PriorityScope)),
+    default="workspace",
+    help="Beside which batches: those of your workspace (default), or for admins, with gateway, those of all.",
+)
 @as_json_option
 @connected
-def priority_command(connection: Connection, batch_id: str, priority: Priority, *, as_json: bool) -> None:
-    """Give the batch ID a larger or smaller share of your calls, beside your other batches."""
-    controls = asyncio.run(_set_priority(connection, batch_id, priority))
-    _print(controls, f"{batch_id} has the priority {controls.priority}.", as_json=as_json)
+def priority_command(
+    connection: Connection, batch_id: str, priority: Priority, scope: PriorityScope, *, as_json: bool
+) -> None:
+    """Give the batch ID a larger or smaller share of the calls, beside your other batches, or all others."""
+    controls = asyncio.run(_set_priority(connection, batch_id, priority, scope))
+    beside = " beside the batches of all workspaces" if controls.priority_scope == "gateway" else ""
+    _print(controls, f"{batch_id} has the priority {controls.priority}{beside}.", as_json=as_json)
 
 
 @click.command("concurrency")
@@ -207,9 +216,11 @@ async def _change_budget(connection: Connection, batch_id: str, budget_usd: floa
         return await client.change_budget(batch_id, budget_usd)
 
 
-async def _set_priority(connection: Connection, batch_id: str, priority: Priority) -> BatchControls:
+async def _set_priority(
+    connection: Connection, batch_id: str, priority: Priority, scope: PriorityScope
+) -> BatchControls:
     async with connection.client() as client:
-        return await client.set_priority(batch_id, priority)
+        return await client.set_priority(batch_id, priority, scope)
 
 
 async def _set_concurrency(connection: Connection, batch_id: str, limit: int | None) -> BatchControls:

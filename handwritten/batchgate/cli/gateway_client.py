@@ -14,6 +14,7 @@ import msgspec
 from yarl import URL
 
 from batchgate.cli.failures import ConnectionBroken, GatewayRefused, GatewayUnreachable, SubmissionRefused
+from batchgate.engine.model.priority import PriorityScope
 from batchgate_api.anthropic import MessageBatch
 from batchgate_api.gateway import (
     BatchControls,
@@ -136,10 +137,10 @@ class GatewayClient:
         path = f"/api/batches/{encoded(batch_id)}/deadline"
         return await self.send("PUT", path, MoveDeadline(expires_at=expires_at), BatchControls)
 
-    async def set_priority(self, batch_id: str, priority: Priority) -> BatchControls:
-        """Give a batch another priority."""
+    async def set_priority(self, batch_id: str, priority: Priority, scope: PriorityScope) -> BatchControls:
+        """Give a batch another priority, beside batches of its workspace or of all."""
         path = f"/api/batches/{encoded(batch_id)}/priority"
-        return await self.send("PUT", path, SetPriority(priority=priority), BatchControls)
+        return await self.send("PUT", path, SetPriority(priority=priority, scope=scope), BatchControls)
 
     async def set_concurrency(self, batch_id: str, concurrency: int | None) -> BatchControls:
         """Let another number of calls of a batch be in flight; None for any number."""

@@ -28,7 +28,7 @@ from psycopg import AsyncConnection
 
 from batchgate.engine.cluster.heartbeats import Heartbeats
 from batchgate.engine.model.errors import StoreError
-from batchgate.engine.model.priority import Contenders
+from batchgate.engine.model.priority import WEIGHTS, Contender, Contenders, of_gateway, of_workspaces
 from batchgate.engine.model.shard import QueuedShard
 from batchgate.engine.support.cancellation import cancel_all, shielded
 
@@ -173,10 +173,14 @@ class ProcrastinateQueue:
     async def reorder(self, contenders: Contenders) -> None:
         """Let the waiting jobs of these batches exchange their places; those of raised ones wait for no delay.
 
-        Batches that have become equal exchange theirs once more, so that none is ahead by an old priority.
+        Batches that have become equal exchange theirs once more, so that none is ahead by an old priority. Jobs of
+        batches that compete with all others move, and no other job does.
         """
-        equal = {key: structs.replace(old, priority="normal") for key, old in self._contenders.items()}
-        exchanging = equal | dict(contenders)
+        await self._move(of_gateway(contenders), of_gateway(self._contenders))
+        equal = {key: structs.replace(old, priority="normal") for key, old in of_workspaces(self._contenders).items()}
+        exchanging = {key: each for key, each in equal.items() if key not in contenders} | dict(
+            of_workspaces(contenders)
+        )
         await self._run(
             "reorder",
             batch_keys=list(exchanging),
@@ -185,6 +189,15 @@ class ProcrastinateQueue:
         )
         self._contenders = contenders
         self._job_available.set()
+
+    async def _move(self, moving: Mapping[int, Contender], before: Mapping[int, Contender]) -> None:
+        """Move the waiting jobs of batches that compete with all others, and put back those that no longer do."""
+        weights = dict.fromkeys(before, 0) | {key: contender.weight for key, contender in moving.items()}
+        if weights:
+            keys = list(weights)
+            await self._run(
+                "move", batch_keys=keys, weights=list(weights.values()), normal=WEIGHTS["normal"], queue=QUEUE
+            )
 
     def on_jobs_lost(self, callback: Callable[[], None]) -> None:
         """Set what to call when this worker holds no job any more."""

@@ -89,6 +89,40 @@ WHERE shards.batch_key = ANY (%(batch_keys)s::bigint[]) AND NOT shards.done
     AND jobs.status = 'todo' AND jobs.queueing_lock = shards.batch_key || '/' || shards.shard AND jobs.priority <= 0
 RETURNING jobs.id
 
+-- move --
+-- Move the waiting jobs of batches that compete with all others: for each job of all the others together, one of the
+-- weight 9 has one job, counted from the first place that another job has; those of the weight 0 get their own places
+WITH moving AS (
+    SELECT * FROM unnest(%(batch_keys)s::bigint[], %(weights)s::integer[]) AS moving (batch_key, weight)
+), waiting AS (
+    SELECT
+        jobs.id, moving.weight, shards.shard,
+        row_number() OVER (PARTITION BY moving.batch_key ORDER BY shards.shard) - 1 AS number
+    FROM moving
+    JOIN shards ON shards.batch_key = moving.batch_key AND NOT shards.done
+    JOIN procrastinate_jobs AS jobs
+        ON jobs.status = 'todo' AND jobs.queueing_lock = shards.batch_key || '/' || shards.shard AND jobs.priority <= 0
+), others AS (
+    SELECT
+        coalesce(max(priority), 0) AS first,
+        greatest(count(DISTINCT split_part(queueing_lock, '/', 1)), 1)::double precision AS batches
+    FROM procrastinate_jobs
+    WHERE status = 'todo' AND queue_name = %(queue)s AND priority <= 0
+        AND split_part(queueing_lock, '/', 1)::bigint <> ALL(%(batch_keys)s::bigint[])
+), places AS (
+    SELECT
+        id,
+        CASE weight
+            WHEN 0 THEN -shard
+            ELSE first - floor(number * %(normal)s / (weight * batches))::integer
+        END AS priority
+    FROM waiting CROSS JOIN others
+)
+UPDATE procrastinate_jobs AS jobs SET priority = places.priority, scheduled_at = NULL
+FROM places
+WHERE jobs.id = places.id AND jobs.priority IS DISTINCT FROM places.priority
+RETURNING jobs.id
+
 -- reorder --
 -- Let the waiting jobs of some batches exchange their priorities within each workspace, so that the next jobs of its
 -- batches are as their weights; those with the largest weight are available at once

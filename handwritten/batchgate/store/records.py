@@ -232,6 +232,7 @@ def batch_from_row(row: Row) -> Batch:
         pause=None if row["pause"] is None else _PAUSE.decode(row["pause"]),
         pace=None if row["pace"] is None else _PACE.decode(row["pace"]),
         priority=row["priority"],
+        priority_scope=row["priority_scope"],
         cap=_cap_from_row(row),
     )
 
@@ -274,6 +275,7 @@ def steering_row(batch: Batch) -> dict[str, object]:
         "expires_at": batch.expires_at,
         "budget": batch.budget,
         "priority": batch.priority,
+        "priority_scope": batch.priority_scope,
         "concurrency": batch.cap.limit,
         "concurrency_changes": batch.cap.changes,
     }
@@ -281,7 +283,11 @@ def steering_row(batch: Batch) -> dict[str, object]:
 
 def contenders_from_rows(rows: Iterable[Row]) -> Contenders:
     """Return the batches of some rows that share the calls of their workspace."""
-    return {row["key"]: Contender(workspace=row["workspace"], priority=row["priority"]) for row in rows}
+    return {row["key"]: _contender_from_row(row) for row in rows}
+
+
+def _contender_from_row(row: Row) -> Contender:
+    return Contender(workspace=row["workspace"], priority=row["priority"], scope=row["priority_scope"])
 
 
 def timeline_row(batch: Batch, entry: TimelineEntry) -> dict[str, object]:

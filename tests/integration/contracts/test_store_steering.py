@@ -6,7 +6,7 @@ from typing import get_args
 from batchgate.engine.model.batch import BatchPause
 from batchgate.engine.model.concurrency_cap import ConcurrencyCap
 from batchgate.engine.model.lane import Lane
-from batchgate.engine.model.priority import Priority
+from batchgate.engine.model.priority import Contender, Priority
 from batchgate.engine.model.steering import (
     TIMELINE_ENTRIES,
     MoveDeadline,
@@ -220,6 +220,26 @@ async def test_batches_contend_while_they_differ_in_priority_within_their_worksp
     assert await contenders(store) == {}, "they are equal"
     await prioritize(store, "a", "low")
     assert await contenders(store) == {first.key: ("w", "low"), second.key: ("w", "high")}
+
+
+async def test_a_batch_contends_beside_all_workspaces_until_it_is_normal(store: SteerableStore) -> None:
+    batch, _ = await create(store, "a")
+    await create(store, "b")
+    for priority in (*get_args(Priority), "high"):
+        raised = await store.steering.steer_batch(
+            "w", "a", SetPriority(priority=priority, scope="gateway"), by="", now=1
+        )
+        assert raised is not None
+        assert raised == await store.find_batch("w", "a")
+        found = Contender(workspace="w", priority=priority, scope="gateway")
+        assert await store.steering.contenders() == ({} if priority == "normal" else {batch.key: found})
+    assert [entry[3] for entry in await actions(store, batch.key)] == [
+        "low beside all workspaces",
+        "normal",
+        "high beside all workspaces",
+    ]
+    await prioritize(store, "a", "high")
+    assert set((await contenders(store)).values()) == {("w", "high"), ("w", "normal")}
 
 
 async def test_a_batch_contends_only_while_it_has_shards_to_send_and_is_not_paused(store: SteerableStore) -> None:

@@ -89,3 +89,18 @@ async def test_a_batch_near_its_expiry_keeps_its_place_before_all_others(
     await queue.expedite([low])
     await queue.reorder(contenders({low: "low", raised: "high"}))
     assert [job.batch_key for job in await rest(queue)] == [low] * 5 + [raised, other] * 5
+
+
+async def test_a_batch_beside_all_workspaces_has_nine_places_for_each_of_all_others_until_it_is_equal(
+    stores: Stores, queue: ProcrastinateQueue
+) -> None:
+    first, second, raised = await create_three(stores[0], 30)
+    beside_all = {raised: Contender(workspace="other", priority="high", scope="gateway")}
+    await queue.reorder(beside_all)
+    jobs = [await queue.try_dequeue() for _ in range(20)]
+    places = [job.batch_key for job in jobs if job is not None]
+    assert places.count(raised) == 18
+    assert {first, second} <= set(places)
+    await queue.reorder({})
+    left = [(job.shard, job.batch_key) for job in await rest(queue)]
+    assert left == sorted(left), "each is where it was"

@@ -205,6 +205,17 @@ def test_one_deferred_shard_of_a_lower_batch_does_not_count_and_a_second_one_doe
     assert not admission.none_deferred.is_set()
 
 
+def test_a_batch_that_is_high_beside_all_workspaces_has_capacity_of_its_own_and_others_may_wait() -> None:
+    admission = AdmissionControl(list[QueuedShard]().extend, requests=900)
+    admission.set_contenders({2: Contender(workspace="v", priority="high", scope="gateway")})
+    fill(admission, SLOW)
+    assert fill(admission, admission.capacity_key(SLOW, 2)) > 0
+    defer(admission, 1, SLOW, requests=400, batch_key=1)
+    assert admission.none_deferred.is_set()
+    defer(admission, 2, SLOW, requests=400, batch_key=1)
+    assert not admission.none_deferred.is_set()
+
+
 def test_a_batch_with_a_cap_has_few_requests_in_memory_and_is_resumed_when_half_of_them_have_ended() -> None:
     resumed: list[QueuedShard] = []
     admission = AdmissionControl(resumed.extend, requests=900)

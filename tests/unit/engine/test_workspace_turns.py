@@ -153,3 +153,40 @@ async def test_without_contenders_the_usual_order_is_back() -> None:
     calls.limiter.set_contenders(contenders(b1="low", b2="high"))
     calls.limiter.set_contenders({})
     assert await calls.run() == [1, 2] * 50
+
+
+def beside_all(priority: Priority, batch_key: int = OTHER) -> Contenders:
+    """Make the contenders of a gateway on which one batch competes with those of all workspaces."""
+    return {batch_key: Contender(workspace="v", priority=priority, scope="gateway")}
+
+
+@pytest.mark.parametrize(("priority", "share"), [("high", 0.9), ("low", 0.1)])
+def test_a_batch_beside_all_workspaces_shares_with_all_others_together(priority: Priority, share: float) -> None:
+    @in_virtual_time
+    async def started() -> list[int]:
+        seqs = {1: range(1000), 2: range(1000), OTHER: range(5000, 6000)}
+        return await order(seqs, {**contenders(b1="low", b2="high"), **beside_all(priority)})
+
+    first = started()[:1000]
+    assert first.count(OTHER) == pytest.approx(1000 * share, abs=2)
+    assert first.count(2) == pytest.approx(9.0 * 9 * first.count(1), rel=0.5), (
+        "as their priorities in their workspace say"
+    )
+
+
+@in_virtual_time
+async def test_the_order_of_other_batches_is_what_it_is_without_one_beside_all_workspaces() -> None:
+    seqs = {1: range(100), 2: range(50, 150), OTHER: range(300)}
+    without = [key for key in await order(seqs, {}) if key != OTHER]
+    beside = await order(seqs, beside_all("high"))
+    assert [key for key in beside if key != OTHER] == without
+    assert Counter(beside) == {1: 100, 2: 100, OTHER: 300}
+
+
+@in_virtual_time
+async def test_an_urgent_batch_goes_before_one_that_is_high_beside_all_workspaces() -> None:
+    calls = Calls({1: range(100), OTHER: range(100)})
+    await calls.wait()
+    calls.limiter.set_contenders(beside_all("high"))
+    calls.limiter.expedite(frozenset({1}))
+    assert (await calls.run())[:100] == [1] * 100

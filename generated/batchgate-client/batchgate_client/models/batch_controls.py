@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.batch_controls_priority_scope import (
+    BatchControlsPriorityScope,
+    check_batch_controls_priority_scope,
+)
 from ..models.batch_status import BatchStatus, check_batch_status
 from ..models.lane import Lane, check_lane
 from ..models.priority import Priority, check_priority
@@ -32,6 +36,8 @@ class BatchControls:
             any amount.
         priority (Priority): Which share of the calls of its workspace a batch gets: each priority nine times as much as
             the next lower one. Without one it is `normal`.
+        priority_scope (BatchControlsPriorityScope): With which batches it competes by its priority, those of its
+            workspace or those of all workspaces.
         concurrency_cap (int | None): The most direct calls of the batch that may be in flight, over all workers
             together; null without such a cap.
         lane (Lane | None): The lane of the batch; null if its accounts had different lanes when it was created.
@@ -43,6 +49,7 @@ class BatchControls:
     expires_at: datetime.datetime
     budget_usd: float | None
     priority: Priority
+    priority_scope: BatchControlsPriorityScope
     concurrency_cap: int | None
     lane: Lane | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -67,6 +74,8 @@ class BatchControls:
 
         priority: str = self.priority
 
+        priority_scope: str = self.priority_scope
+
         concurrency_cap: int | None
         concurrency_cap = self.concurrency_cap
 
@@ -86,6 +95,7 @@ class BatchControls:
                 "expires_at": expires_at,
                 "budget_usd": budget_usd,
                 "priority": priority,
+                "priority_scope": priority_scope,
                 "concurrency_cap": concurrency_cap,
                 "lane": lane,
             }
@@ -128,6 +138,8 @@ class BatchControls:
 
         priority = check_priority(d.pop("priority"))
 
+        priority_scope = check_batch_controls_priority_scope(d.pop("priority_scope"))
+
         def _parse_concurrency_cap(data: object) -> int | None:
             if data is None:
                 return data
@@ -157,6 +169,7 @@ class BatchControls:
             expires_at=expires_at,
             budget_usd=budget_usd,
             priority=priority,
+            priority_scope=priority_scope,
             concurrency_cap=concurrency_cap,
             lane=lane,
         )

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 
 from ..models.priority import Priority, check_priority
+from ..models.set_priority_scope import SetPriorityScope, check_set_priority_scope
+from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="SetPriority")
 
@@ -18,12 +20,20 @@ class SetPriority:
     Attributes:
         priority (Priority): Which share of the calls of its workspace a batch gets: each priority nine times as much as
             the next lower one. Without one it is `normal`.
+        scope (SetPriorityScope | Unset): With which batches it competes: with those of its workspace (`workspace`, also
+            without this field), or with those of all workspaces (`gateway`), for which the key needs the scope `admin`.
+            `normal` has the scope `workspace`.
     """
 
     priority: Priority
+    scope: SetPriorityScope | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         priority: str = self.priority
+
+        scope: str | Unset = UNSET
+        if not isinstance(self.scope, Unset):
+            scope = self.scope
 
         field_dict: dict[str, Any] = {}
 
@@ -32,6 +42,8 @@ class SetPriority:
                 "priority": priority,
             }
         )
+        if scope is not UNSET:
+            field_dict["scope"] = scope
 
         return field_dict
 
@@ -40,8 +52,16 @@ class SetPriority:
         d = dict(src_dict)
         priority = check_priority(d.pop("priority"))
 
+        _scope = d.pop("scope", UNSET)
+        scope: SetPriorityScope | Unset
+        if isinstance(_scope, Unset):
+            scope = UNSET
+        else:
+            scope = check_set_priority_scope(_scope)
+
         set_priority = cls(
             priority=priority,
+            scope=scope,
         )
 
         return set_priority

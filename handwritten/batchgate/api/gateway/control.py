@@ -6,11 +6,13 @@ from aiohttp import web
 from msgspec import UnsetType
 
 from batchgate.api.binding import value_or_none
-from batchgate.api.context import BATCHES, CALLER, STEERING, WORKSPACE
+from batchgate.api.context import BATCHES, CALLER, SCOPES, STEERING, WORKSPACE
 from batchgate.api.gateway.pause_view import pause_view
 from batchgate.api.spend_view import dollars_or_none
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.budget import budget_of
+from batchgate.engine.model.errors import RefusedError
+from batchgate.engine.model.priority import PriorityScope
 from batchgate.engine.model.steering import TimelineEntry
 from batchgate.engine.model.times import read_time, rfc3339
 from batchgate_api import gateway, parameters
@@ -74,8 +76,13 @@ class BatchControlHandler:
         self, request: web.Request, parameters: parameters.SetBatchPriorityParameters, body: gateway.SetPriority
     ) -> gateway.BatchControls:
         """Give a batch another share of the calls of its workspace."""
-        steering, caller, priority = request.app[STEERING], request[CALLER], body.priority
-        batch = await steering.set_priority(request[WORKSPACE], parameters.batch_id, priority, by=caller)
+        scope: PriorityScope = value_or_none(body.scope) or "workspace"
+        if scope == "gateway" and "admin" not in request[SCOPES]:
+            message = "scope: a priority beside all workspaces needs an API key with the scope admin"
+            raise RefusedError("permission_error", message, param="scope", code="missing_scope")
+        batch = await request.app[STEERING].set_priority(
+            request[WORKSPACE], parameters.batch_id, body.priority, scope=scope, by=request[CALLER]
+        )
         return await _controls(request, batch)
 
     async def set_batch_concurrency(
@@ -111,6 +118,7 @@ async def _controls(request: web.Request, batch: Batch) -> gateway.BatchControls
         expires_at=rfc3339(batch.expires_at),
         budget_usd=dollars_or_none(batch.budget),
         priority=batch.priority,
+        priority_scope=batch.priority_scope,
         concurrency_cap=batch.cap.limit,
         lane=None if isinstance(batch.options.lane, UnsetType) else batch.options.lane,
     )

@@ -5,8 +5,9 @@ requests to one model of an account (one limiter key) may use at most a third of
 first key gets a third of all, the next one a third of the rest, and some is always left. These are the dynamic
 thresholds by which switches share their buffers: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6, 1998.
 
-Batches of one workspace that differ in priority have keys of their own for each priority. So the requests of one that
-was raised come into memory, although those of a lower one wait there and move slowly from then on.
+Batches of one workspace that differ in priority have keys of their own for each priority, and so have those that
+compete with the batches of all workspaces. So the requests of one that was raised come into memory, although those of a
+lower one wait there and move slowly from then on.
 
 A batch with a concurrency cap has a key of its own, and few of its requests are in memory: they move slowly, too.
 """
@@ -22,12 +23,12 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from batchgate.engine.model.priority import Contenders, Priority, outranked
+from batchgate.engine.model.priority import CapacityClass, Contenders, Outranked
 from batchgate.engine.model.shard import QueuedShard
 
 LimiterKey: TypeAlias = tuple[str, str]
 """The name of an account and the name of a model."""
-CapacityKey: TypeAlias = LimiterKey | tuple[str, str, Priority] | tuple[str, str, int]
+CapacityKey: TypeAlias = LimiterKey | tuple[str, str, CapacityClass] | tuple[str, str, int]
 """What capacity is counted for: a limiter key, and the priority of batches that compete with others of another one, or
 the key of a batch with a concurrency cap."""
 
@@ -105,8 +106,8 @@ class AdmissionControl:
         self._contenders: Contenders = {}
         self._caps: Mapping[int, int] = {}
         """How many calls of batches with a concurrency cap may be in flight here."""
-        self._outranked: frozenset[int] = frozenset()
-        """The batches that others of their workspace go before."""
+        self._outranked = Outranked({})
+        """The batches that others go before."""
         self.none_deferred = asyncio.Event()
         """Set while no shard is deferred, and none is announced that may have to be.
 
@@ -130,7 +131,8 @@ class AdmissionControl:
         if batch_key in self._caps:
             return (*key, batch_key)
         contender = self._contenders.get(batch_key)
-        return key if contender is None or contender.priority == "normal" else (*key, contender.priority)
+        own = None if contender is None else contender.capacity_class
+        return key if own is None else (*key, own)
 
     def try_admit(self, key: CapacityKey, size: int) -> bool:
         """Admit a request of ``size`` bytes if there is capacity for its key; the only one of its key always fits."""
@@ -190,7 +192,7 @@ class AdmissionControl:
         """Give these batches capacity by priority, and resume the deferred shards that fit now."""
         if bool(contenders) != bool(self._contenders):
             self._free.add(self._room_for_contenders if contenders else -self._room_for_contenders, 0)
-        self._contenders, self._outranked = contenders, outranked(contenders)
+        self._contenders, self._outranked = contenders, Outranked(contenders)
         self._defer_anew()
 
     def set_caps(self, caps: Mapping[int, int]) -> None:

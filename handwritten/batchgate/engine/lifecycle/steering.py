@@ -14,7 +14,7 @@ from batchgate.engine.model.errors import RefusedError
 from batchgate.engine.model.health_report import one_line
 from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.monthly_budget import cannot_resume
-from batchgate.engine.model.priority import Priority
+from batchgate.engine.model.priority import Priority, PriorityScope
 from batchgate.engine.model.steering import (
     Action,
     ChangeBudget,
@@ -114,10 +114,13 @@ class BatchSteering:
             message = f"expires_at: it must be {bounds}, not {rfc3339(expires_at)}"
             raise RefusedError("invalid_request_error", message, param="expires_at")
 
-    async def set_priority(self, workspace: str, batch_id: str, priority: Priority, *, by: str) -> Batch:
-        """Give a batch another priority; raises `RefusedError` if it has stopped."""
-        batch = await self._steer(workspace, batch_id, SetPriority(priority=priority), by=by)
-        if batch.priority != priority:
+    async def set_priority(
+        self, workspace: str, batch_id: str, priority: Priority, *, scope: PriorityScope = "workspace", by: str
+    ) -> Batch:
+        """Give a batch another priority; raises `RefusedError` if it has stopped. Only admins may use ``gateway``."""
+        action = SetPriority(priority=priority, scope=scope)
+        batch = await self._steer(workspace, batch_id, action, by=by)
+        if (batch.priority, batch.priority_scope) != (priority, action.applied_scope):
             raise _stopped(batch, "its priority cannot be changed")
         return batch
 

@@ -16,7 +16,7 @@ from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.native_job import JobState, NativeJob
 from batchgate.engine.model.pace import Pace
 from batchgate.engine.model.price import Spend
-from batchgate.engine.model.priority import Priority
+from batchgate.engine.model.priority import Priority, PriorityScope
 from batchgate.engine.model.provider_call import RowKind
 from batchgate.engine.model.shard import Shard
 from batchgate.engine.model.usage import Counts, Usage
@@ -243,7 +243,9 @@ class Batch(Struct, frozen=True, kw_only=True):
     pace: Pace | None = None
     """The pace of its direct calls; None before the first has ended, while it is paused, and once it has ended."""
     priority: Priority = "normal"
-    """Its priority beside the other batches of its workspace."""
+    """Its priority beside other batches."""
+    priority_scope: PriorityScope = "workspace"
+    """With which batches it competes by its priority."""
     cap: ConcurrencyCap = ConcurrencyCap()
     """How many of its direct calls may be in flight."""
 

@@ -10,7 +10,7 @@ from batchgate.engine.model.batch import Batch, BatchOptions, BatchPause, BatchP
 from batchgate.engine.model.budget import BudgetPauseCode, is_reached, reached_text
 from batchgate.engine.model.concurrency_cap import ConcurrencyCap
 from batchgate.engine.model.lane import Lane
-from batchgate.engine.model.priority import Priority
+from batchgate.engine.model.priority import Priority, PriorityScope
 from batchgate.engine.model.times import rfc3339
 from batchgate.engine.model.workspace import format_dollars
 
@@ -57,6 +57,12 @@ class SetPriority(Struct, frozen=True, kw_only=True):
     """Give the batch another share of the calls of its workspace."""
 
     priority: Priority
+    scope: PriorityScope = "workspace"
+
+    @property
+    def applied_scope(self) -> PriorityScope:
+        """The scope that the batch gets: ``normal`` is a share of its workspace's calls."""
+        return "workspace" if self.priority == "normal" else self.scope
 
 
 class SetConcurrency(Struct, frozen=True, kw_only=True):
@@ -107,8 +113,9 @@ def steered(batch: Batch, action: Action, *, by: str, at: int) -> tuple[Batch, T
             changed = _with_budget(batch, action.budget, by=by, at=at)
             entry = TimelineEntry(at=at, action="budget_changed", by=by, detail=_budget_detail(batch, changed))
         case SetPriority():
-            changed = structs.replace(batch, priority=action.priority)
-            entry = TimelineEntry(at=at, action="priority_changed", by=by, detail=action.priority)
+            changed = structs.replace(batch, priority=action.priority, priority_scope=action.applied_scope)
+            detail = action.priority + (" beside all workspaces" if action.applied_scope == "gateway" else "")
+            entry = TimelineEntry(at=at, action="priority_changed", by=by, detail=detail)
         case SetConcurrency():
             changed = _with_cap(batch, action.limit)
             detail = "none" if action.limit is None else str(action.limit)

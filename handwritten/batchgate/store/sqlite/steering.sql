@@ -1,6 +1,6 @@
 -- name: steer_batch
 UPDATE batches
-SET terms = :terms, pause = :pause, expires_at = :expires_at, budget = :budget, priority = :priority,
+SET terms = :terms, pause = :pause, expires_at = :expires_at, budget = :budget, priority = :priority, priority_scope = :priority_scope,
     concurrency = :concurrency, concurrency_changes = :concurrency_changes,
     pace = CASE WHEN :pause IS NULL THEN pace END
 WHERE key = :batch_key
@@ -21,13 +21,15 @@ ORDER BY +key
 
 -- name: contenders
 WITH waiting AS (
-    SELECT key, workspace, priority FROM batches
+    SELECT key, workspace, priority, priority_scope FROM batches
     WHERE ended_at IS NULL AND status = 'in_progress' AND pause IS NULL
         AND workspace IN (SELECT workspace FROM batches WHERE ended_at IS NULL AND priority <> 'normal')
         AND EXISTS (SELECT 1 FROM shards WHERE batch_key = batches.key AND NOT done AND NOT held)
 )
-SELECT key, workspace, priority FROM waiting
-WHERE workspace IN (SELECT workspace FROM waiting GROUP BY workspace HAVING count(DISTINCT priority) > 1)
+SELECT key, workspace, priority, priority_scope FROM waiting
+WHERE priority_scope = 'gateway' OR workspace IN (
+    SELECT workspace FROM waiting WHERE priority_scope = 'workspace' GROUP BY workspace HAVING count(DISTINCT priority) > 1
+)
 ORDER BY key
 
 -- name: add_timeline_entry

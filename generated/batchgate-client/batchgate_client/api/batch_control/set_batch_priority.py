@@ -126,7 +126,10 @@ def sync_detailed(
      Takes effect on every process within a second. Of the calls that the batches of a workspace may
     make, one with a higher priority gets nine times as many as one with the next lower priority, and
     none gets nothing. It gets them from other batches of its workspace: what a workspace gets beside
-    others does not change. If the batch has this priority already, it is returned unchanged.
+    others does not change. With the `scope` `gateway`, for which the key needs the scope `admin`, the
+    batch competes with the batches of all workspaces instead: it gets nine calls for each one that all
+    others get together, or one for each nine of theirs if it is `low`. If the batch has this priority
+    already, it is returned unchanged.
 
     Args:
         batch_id (str):
@@ -163,7 +166,10 @@ def sync(
      Takes effect on every process within a second. Of the calls that the batches of a workspace may
     make, one with a higher priority gets nine times as many as one with the next lower priority, and
     none gets nothing. It gets them from other batches of its workspace: what a workspace gets beside
-    others does not change. If the batch has this priority already, it is returned unchanged.
+    others does not change. With the `scope` `gateway`, for which the key needs the scope `admin`, the
+    batch competes with the batches of all workspaces instead: it gets nine calls for each one that all
+    others get together, or one for each nine of theirs if it is `low`. If the batch has this priority
+    already, it is returned unchanged.
 
     Args:
         batch_id (str):
@@ -195,7 +201,10 @@ async def asyncio_detailed(
      Takes effect on every process within a second. Of the calls that the batches of a workspace may
     make, one with a higher priority gets nine times as many as one with the next lower priority, and
     none gets nothing. It gets them from other batches of its workspace: what a workspace gets beside
-    others does not change. If the batch has this priority already, it is returned unchanged.
+    others does not change. With the `scope` `gateway`, for which the key needs the scope `admin`, the
+    batch competes with the batches of all workspaces instead: it gets nine calls for each one that all
+    others get together, or one for each nine of theirs if it is `low`. If the batch has this priority
+    already, it is returned unchanged.
 
     Args:
         batch_id (str):
@@ -230,7 +239,10 @@ async def asyncio(
      Takes effect on every process within a second. Of the calls that the batches of a workspace may
     make, one with a higher priority gets nine times as many as one with the next lower priority, and
     none gets nothing. It gets them from other batches of its workspace: what a workspace gets beside
-    others does not change. If the batch has this priority already, it is returned unchanged.
+    others does not change. With the `scope` `gateway`, for which the key needs the scope `admin`, the
+    batch competes with the batches of all workspaces instead: it gets nine calls for each one that all
+    others get together, or one for each nine of theirs if it is `low`. If the batch has this priority
+    already, it is returned unchanged.
 
     Args:
         batch_id (str):

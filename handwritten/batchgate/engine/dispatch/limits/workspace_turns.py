@@ -78,6 +78,12 @@ class WorkspaceTurns:
             return None
         return (0, sum(seqs) // len(seqs), oldest), self._next.heap[0][2]
 
+    @property
+    def next_due(self) -> float:
+        """When the call is due that `first` has just returned, in virtual time."""
+        assert self._next is not None
+        return self._next.due
+
     def pop(self) -> None:
         """Remove the waiter that `first` has just returned."""
         assert self._next is not None
