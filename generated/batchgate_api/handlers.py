@@ -340,7 +340,7 @@ class BatchDetailsHandlers(Protocol):
 
 
 class BatchControlHandlers(Protocol):
-    """Batch Control: handlers of 9 operations."""
+    """Batch Control: handlers of 10 operations."""
 
     async def delete_any_batch(
         self,
@@ -451,6 +451,23 @@ class BatchControlHandlers(Protocol):
         batches of all workspaces instead: it gets nine calls for each one that all others get
         together, or one for each nine of theirs if it is `low`. If the batch has this priority
         already, it is returned unchanged.
+        """
+        ...
+
+    async def set_batch_lane(
+        self,
+        request: web.Request,
+        parameters: parameters.SetBatchLaneParameters,
+        body: gateway.SetLane,
+    ) -> gateway.BatchControls:
+        """Move a running batch to another lane.
+
+        Takes effect on every process within a second. `direct` takes its native jobs back:
+        those that the provider does not have are withdrawn, the others are canceled, results
+        that they have count, and all other requests run directly. `auto` lets a batch of the
+        lane `native` call what its jobs leave unanswered, and rescue them in time. The requests
+        of a running batch are not put into jobs: all other changes are refused. If the batch
+        has this lane already, it is returned unchanged.
         """
         ...
 

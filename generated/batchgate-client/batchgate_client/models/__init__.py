@@ -14,6 +14,7 @@ from .archived_workspace import ArchivedWorkspace
 from .batch import Batch
 from .batch_action import BatchAction
 from .batch_controls import BatchControls
+from .batch_controls_priority_scope import BatchControlsPriorityScope
 from .batch_dialect import BatchDialect
 from .batch_endpoint import BatchEndpoint
 from .batch_errors import BatchErrors
@@ -145,6 +146,7 @@ from .session_caller import SessionCaller
 from .set_concurrency import SetConcurrency
 from .set_lane import SetLane
 from .set_priority import SetPriority
+from .set_priority_scope import SetPriorityScope
 from .setting import Setting
 from .setting_list import SettingList
 from .spender_kind import SpenderKind
@@ -203,6 +205,7 @@ __all__ = (
     "Batch",
     "BatchAction",
     "BatchControls",
+    "BatchControlsPriorityScope",
     "BatchDialect",
     "BatchEndpoint",
     "BatchErrors",
@@ -334,6 +337,7 @@ __all__ = (
     "SetConcurrency",
     "SetLane",
     "SetPriority",
+    "SetPriorityScope",
     "Setting",
     "SettingList",
     "SpenderKind",
