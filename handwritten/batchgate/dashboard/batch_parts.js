@@ -81,8 +81,8 @@ export const when = (text) => h("time", { datetime: text, title: fullTime(text) 
 export const age = (text) => h("time", { datetime: text, title: fullTime(text) }, ago(text));
 
 /** Make the banner of a pause. */
-export function pauseBanner(pause, about) {
+export function pauseBanner(pause) {
   return h("div", { class: "banner warn", role: "status" },
-    h("strong", {}, `${about ? `${about}: ` : ""}${words(pause.code)}`), " ", h("span", {}, pause.reason), " ",
+    h("strong", {}, words(pause.code)), ": ", h("span", {}, pause.reason), " ",
     h("span", { class: "muted" }, `for ${ago(pause.since)}${pause.by ? `, by ${pause.by}` : ""}`));
 }

@@ -40,7 +40,7 @@ export function batchPage(main, session, id) {
   function show() {
     const shown = { ...progress, ...(batch ?? {}), total: progress.total };
     if (!buttons.parentElement) {
-      fill(main, main.firstChild, head, buttons, facts, drawn.element, reasons, browser.element, h("div", { class: "two" }, timeline, snippets(id, session)));
+      fill(main, main.firstChild, head, buttons, facts, drawn.element, reasons, h("div", { class: "two" }, timeline, snippets(id, session)), browser.element);
     }
     fill(head, h("div", { class: "title" }, h("h1", {}, progress.name ?? id), stateTag(shown)),
       h("p", { class: "headline" }, batch ? headline(shown) : ""), bar(shown),

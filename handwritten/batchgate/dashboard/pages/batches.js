@@ -89,9 +89,9 @@ export function batchesPage(main, session) {
     }
     const paused = new Map();
     for (const { batch } of rows.values()) {
-      if (batch.paused && !batch.paused.by && !hasEnded(batch) && /^account/.test(batch.paused.reason)) paused.set(batch.account, batch.paused);
+      if (batch.paused && !batch.paused.by && !hasEnded(batch) && /^account/.test(batch.paused.reason)) paused.set(batch.paused.reason, batch.paused);
     }
-    fill(accountBanners, [...paused].map(([account, pause]) => pauseBanner(pause, `Account ${account}`)));
+    fill(accountBanners, [...paused.values()].map(pauseBanner));
     showBulk();
   }
 

@@ -55,7 +55,7 @@ export function healthPage(main, session) {
   }
 
   async function loadHooks() {
-    const list = await get("api/webhooks?limit=100");
+    const list = await get("api/webhooks");
     if (!list.data.length) return fill(hooks, h("h2", {}, "Webhooks"), h("p", { class: "muted" }, "There are none. ", h("code", {}, "batchgate webhooks create"), " makes one."));
     chosenHook ??= list.data[0].id;
     const chooser = select({ "aria-label": "Webhook", onchange: () => { chosenHook = chooser.value; loadHooks(); } }, list.data.map((hook) => [hook.id, hook.url ?? "URLs of batches"]), chosenHook);
