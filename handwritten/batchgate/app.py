@@ -139,15 +139,8 @@ def build_app(
     app[HTTP_METER] = metrics.http_answered
     records = app[ACCESS_RECORDS] = AccessRecords()
     app.cleanup_ctx.append(records.run)
-    handlers: tuple[object, ...] = (own,)
-    operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
-    if role != "worker":
-        others = http_handlers(settings, blobs, router, tenancy, secrets)
-        handlers, operations = (*others, own), OPERATIONS
-    app.add_routes(routes(operations, handlers, Binder(authenticator)))
-    check_routes(app, operations)
-    if role != "worker":
-        app.add_routes(DashboardFiles().routes)
+    others = () if role == "worker" else http_handlers(settings, blobs, router, tenancy, secrets)
+    _add_routes(app, (*others, own), Binder(authenticator), role)
     app.on_shutdown.append(end_event_streams)
     app.on_response_prepare.append(add_request_id)
     telemetry = _telemetry(app, metrics, environment)
@@ -197,6 +190,17 @@ def _router(
         downloads=clients.downloads,
     )
     return Router(accounts, clock=clock)
+
+
+def _add_routes(app: web.Application, handlers: Sequence[object], binder: Binder, role: Role) -> None:
+    """Add the operations of the role, which must be exactly those of the spec, and the pages of a gateway."""
+    operations = OPERATIONS
+    if role == "worker":
+        operations = tuple(operation for operation in OPERATIONS if operation.tag == "Gateway")
+    app.add_routes(routes(operations, handlers, binder))
+    check_routes(app, operations)
+    if role != "worker":
+        app.add_routes(DashboardFiles().routes)
 
 
 def _add_slots(app: web.Application, settings: Settings) -> None:
@@ -297,28 +301,33 @@ def _engine(
                 telemetry=telemetry,
             )
         )
-        app[ENGINE] = engine
-        app[BATCHES] = engine.batches
-        app[STEERING] = engine.steering
-        app[FORECASTS] = engine.forecasts
-        app[USAGE] = engine.usage
-        app[ESTIMATES] = engine.estimates
-        app[RETRIES] = engine.retries
-        app[SUMMARIES] = BatchSummaries(engine.batches, engine.forecasts, engine.pause)
-        app[WAIT] = engine.wait
-        app[EVENT_FEEDS] = EventFeeds(engine.looks, app[SUMMARIES])
-        app[FILES] = engine.files
-        app[WEBHOOKS] = engine.webhooks
-        app[CONTENTS] = engine.contents
-        app[PARTIAL_RESULTS] = engine.partial_results
-        app[MERGED_RESULTS] = engine.merged_results
-        app[ROW_PAGES] = engine.row_pages
-        app[SERIES] = engine.series
-        app[ACCOUNTS] = engine.accounts
+        _share_parts(app, engine)
         async with engine:
             yield
 
     return run
+
+
+def _share_parts(app: web.Application, engine: Engine) -> None:
+    """Give the handlers the parts of the engine that they call."""
+    app[ENGINE] = engine
+    app[BATCHES] = engine.batches
+    app[STEERING] = engine.steering
+    app[FORECASTS] = engine.forecasts
+    app[USAGE] = engine.usage
+    app[ESTIMATES] = engine.estimates
+    app[RETRIES] = engine.retries
+    app[SUMMARIES] = BatchSummaries(engine.batches, engine.forecasts, engine.pause)
+    app[WAIT] = engine.wait
+    app[EVENT_FEEDS] = EventFeeds(engine.looks, app[SUMMARIES])
+    app[FILES] = engine.files
+    app[WEBHOOKS] = engine.webhooks
+    app[CONTENTS] = engine.contents
+    app[PARTIAL_RESULTS] = engine.partial_results
+    app[MERGED_RESULTS] = engine.merged_results
+    app[ROW_PAGES] = engine.row_pages
+    app[SERIES] = engine.series
+    app[ACCOUNTS] = engine.accounts
 
 
 async def _exposition(app: web.Application, metrics: Metrics, workspace: str | None) -> bytes:

@@ -14,7 +14,9 @@ from batchgate.api import repeated_reads
 from batchgate.api.authentication import Authenticator, ConfiguredKey
 from batchgate.api.binding import Binder, Method
 from batchgate.api.json_answer import JsonAnswer
+from batchgate.api.public_url import PublicUrl
 from batchgate.api.repeated_reads import RepeatedReads, repeatable
+from batchgate.api.session_cookie import SessionCookies
 from batchgate.engine.model.api_key import Caller, hash_key
 from batchgate.engine.model.clock import SystemClock
 from batchgate.engine.tenancy.api_key_cache import ApiKeyCache
@@ -41,7 +43,7 @@ class Reads:
         self.state: object | None = object()
         keys = [ConfiguredKey(digest=hash_key("sk-known"), caller=Caller(name="known"))]
         cache = ApiKeyCache(SqliteStore(folder / "unopened.db").tenants, SystemClock())
-        authenticator = Authenticator(keys, cache)
+        authenticator = Authenticator(keys, cache, SessionCookies(PublicUrl(None, ())))
 
         async def method(_: web.Request, __: OpenStruct) -> Answer:
             self.calls += 1
