@@ -30,7 +30,7 @@ class GatewayTurns(WorkspaceTurns):
         """Whether the next call of the others takes a turn: an urgent one takes none."""
 
     def first_before(self, others: Precedence | None) -> Waiter | None:
-        """Return the next waiter without removing it; None if the first of the others, with this precedence, is first."""
+        """Return the next waiter; None if the first of the others, which has this precedence, goes before it."""
         found = self.first()
         if others is not None and not self._others_wait:  # while they had no calls to make they have saved up nothing
             self._others_due = max(self._others_due, self._now)
