@@ -248,7 +248,7 @@ def test_waiting_outlasts_a_restart_of_the_gateway(tmp_path: Path) -> None:
 async def test_list_all_goes_through_every_page_and_json_gives_a_batch_a_line(tmp_path: Path) -> None:
     with GatewayProcess(data_dir=tmp_path / "data", settings=SLOW_SETTINGS) as gateway:
         async with GatewayClient(gateway.url) as client:
-            created = [(await client.create(one_request())).id for _ in range(101)]
+            created = [await client.create(one_request()) for _ in range(101)]
         done = batchgate(tmp_path, "list", "--all", "--json", gateway=gateway)
         gateway.kill()
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == created[::-1]
