@@ -8,7 +8,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "types", "tests", "fuzz", "sdk", "adapters", "sdk-languages", "docs", "chart", "wheels"]
+nox.options.sessions = ["lint", "types", "tests", "fuzz", "sdk", "adapters", "sdk-languages", "browser", "docs", "chart", "wheels"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.default_venv_backend = "uv|virtualenv"  # uv installs faster; without uv, virtualenv and pip do the same
 
@@ -138,6 +138,13 @@ def chart(session: nox.Session) -> None:
     """Render the Helm chart with Helm's library, and check the manifests against the schemas of Kubernetes."""
     session.install(*group("chart"))
     session.run("pytest", "tests/chart", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Look at the dashboard in a real Chromium, which comes from npm; screenshots are in tests/browser/screenshots."""
+    session.install("-e", ".[secrets]", *group("pytest", "browser"))
+    session.run("pytest", "tests/browser", *session.posargs)
 
 
 @nox.session

@@ -18,6 +18,7 @@ export function bar(batch) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 100 8");
   svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
   let x = 0;
   for (const [name, number] of parts) {
     const width = (100 * number) / total;

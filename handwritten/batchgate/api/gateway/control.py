@@ -1,4 +1,4 @@
-"""Control of a batch: pause, cancel, delete, deadline, budget, priority, concurrency cap, lane, and its timeline."""
+"""Control of a batch: pause, cancel, delete, deadline, budget, priority, concurrency cap, lane; and its timeline."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class BatchControlHandler:
         self, request: web.Request, parameters: parameters.CancelAnyBatchParameters
     ) -> gateway.BatchControls:
         """Cancel a batch."""
-        return _controls(await request.app[BATCHES].cancel(request[WORKSPACE], parameters.batch_id))
+        batch = await request.app[BATCHES].cancel(request[WORKSPACE], parameters.batch_id)
+        return await _controls(request, batch)
 
     async def delete_any_batch(
         self, request: web.Request, parameters: parameters.DeleteAnyBatchParameters

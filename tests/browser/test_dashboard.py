@@ -1,0 +1,228 @@
+"""The pages of the dashboard in a real browser: what people see and do, on any screen, with any key."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Locator, Page, expect
+
+from tests.browser.conftest import ADMIN, BATCHES, HOSTILE, OTHER, Gateway, visitor
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+expect.set_options(timeout=60_000)
+PAGES = {"": "Batches", "new": "New batch", "spend": "Spend", "health": "Health", "settings": "Keys and settings"}
+
+
+async def downloaded(page: Page, link: Locator) -> str:
+    """Click on something that saves a file, and return its content."""
+    async with page.expect_download() as saved:
+        await link.click()
+    path = await (await saved.value).path()
+    return await asyncio.to_thread(path.read_text)
+
+
+async def test_without_a_key_nothing_is_shown_and_a_wrong_one_is_refused(browser: Browser, gateway: Gateway) -> None:
+    async with visitor(browser, gateway) as person:
+        await person.open(f"batch/{gateway.ids['running']}")
+        await person.page.get_by_label("API key").fill("sk-wrong-0123456789")
+        await person.page.keyboard.press("Enter")
+        await expect(person.page.get_by_role("alert")).to_have_text("The API key is not known to this gateway.")
+        await person.shoot("no-key")
+        await person.page.get_by_label("API key").fill(ADMIN)
+        await person.page.keyboard.press("Enter")
+        await expect(person.page.get_by_role("heading", name="running")).to_be_visible()
+        assert await person.page.evaluate("document.cookie + JSON.stringify(localStorage)") == "{}"
+        await person.page.get_by_role("button", name="Sign out").click()
+        await expect(person.page.get_by_label("API key")).to_be_visible()
+        await person.page.reload()
+        await expect(person.page.get_by_label("API key")).to_be_visible()
+
+
+async def test_the_list_follows_batches_and_steers_those_that_are_chosen(browser: Browser, gateway: Gateway) -> None:
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(ADMIN)
+        page = person.page
+        row = page.get_by_role("row").filter(has_text="running").first
+        await expect(row.get_by_role("img")).to_have_attribute("aria-label", "10 succeeded of 20")
+        await expect(page.get_by_text("account 'dead' is paused")).to_be_visible()
+        await expect(page.get_by_role("row").filter(has_text="msgbatch_million")).to_contain_text("1M of 1M")
+        await person.shoot("batches")
+        await gateway.create("comes later", ["Hi"] * 5, "quick")
+        later = page.get_by_role("row").filter(has_text="comes later")
+        await expect(later).to_contain_text("5 of 5")
+        await expect(later).to_contain_text("done")
+        await page.get_by_label("Choose running").check()
+        await page.get_by_role("button", name="Pause").click()
+        await expect(row).to_contain_text("paused")
+        await page.get_by_label("Choose running").check()
+        await page.get_by_role("button", name="Resume").click()
+        await expect(row).not_to_contain_text("paused")
+        await page.get_by_role("searchbox", name="Name").fill("failed")
+        await expect(page.get_by_role("row")).to_have_count(2)
+
+
+async def test_a_running_batch_is_shown_with_its_plots_and_is_steered(browser: Browser, gateway: Gateway) -> None:
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(ADMIN)
+        page = person.page
+        await person.open(f"batch/{gateway.ids['running']}")
+        await expect(page.get_by_text("50% done")).to_be_visible()
+        await expect(page.locator(".plot canvas")).to_have_count(4)
+        await expect(page.get_by_text("You said: How are you?").first).to_be_visible()
+        await person.shoot("batch-running")
+        await page.get_by_role("button", name="Priority").click()
+        await page.get_by_label("Share of the calls").select_option("high")
+        await page.get_by_role("button", name="Set").click()
+        await expect(page.get_by_label("Timeline")).to_contain_text("high")
+        await page.get_by_label("Outcome").select_option("pending")
+        await expect(page.locator("table.rows tbody tr:not(.detail)")).to_have_count(10)
+        saved = await downloaded(page, page.get_by_role("link", name="JSONL"))
+        assert len(saved.splitlines()) == 10
+
+
+async def test_a_failed_batch_says_why_and_its_rows_are_retried(browser: Browser, gateway: Gateway) -> None:
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(ADMIN)
+        page = person.page
+        await person.open(f"batch/{gateway.ids['failed']}")
+        await expect(page.get_by_text("2 of 5 requests succeeded")).to_be_visible()
+        await expect(page.get_by_label("Why rows failed")).to_contain_text("no account is called")
+        await page.get_by_role("button", name="Row 1 in full").click()
+        await expect(page.get_by_text(HOSTILE).first).to_be_visible()
+        assert "broken" not in await page.title()
+        await person.shoot("batch-failed")
+        saved = await downloaded(page, page.get_by_role("button", name="CSV"))
+        assert HOSTILE.replace('"', '""') in saved
+        await page.get_by_role("button", name="Retry these").click()
+        await expect(page.get_by_text("0 of 3").or_(page.get_by_text("3 of 3")).first).to_be_visible()
+
+
+async def test_a_million_rows_are_turned_and_searched(browser: Browser, gateway: Gateway) -> None:
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(ADMIN)
+        page = person.page
+        await person.open(f"batch/{gateway.ids['million']}")
+        await expect(page.get_by_text("999,000 of 1,000,000 requests succeeded")).to_be_visible()
+        await expect(page.get_by_text("1 to 50", exact=True)).to_be_visible()
+        await page.get_by_role("button", name="Next").click()
+        await expect(page.get_by_text("51 to 100", exact=True)).to_be_visible()
+        await expect(page.get_by_text("answer 99", exact=True)).to_be_visible()
+        await person.shoot("batch-million")
+        await page.get_by_label("Outcome").select_option("failed")
+        await expect(page.get_by_text("lost 999", exact=True)).to_be_visible()
+        await page.get_by_label("Outcome").select_option("")
+        await page.get_by_label("Search prompts and answers").fill("prompt 150000")
+        await expect(page.get_by_text("answer 150000", exact=True)).to_be_visible()
+
+
+async def test_another_tenant_sees_nothing(browser: Browser, gateway: Gateway) -> None:
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(OTHER)
+        await expect(person.page.get_by_text("No batches yet.")).to_be_visible()
+        await expect(person.page.get_by_role("link", name="Keys and settings")).to_have_count(0)
+        for name in ("failed", "million"):
+            await person.open(f"batch/{gateway.ids[name]}")
+            await expect(person.page.get_by_role("heading", name="There is no such batch")).to_be_visible()
+        await person.shoot("another-tenant")
+        await person.open("health")
+        await expect(person.page.get_by_label("Accounts")).to_contain_text("dead")
+        await expect(person.page.get_by_label("Accounts")).not_to_contain_text("127.0.0.1")
+
+
+async def test_the_session_of_a_revoked_key_ends_at_once(browser: Browser, gateway: Gateway) -> None:
+    created = await gateway.call("POST", "/api/workspaces/default/keys", {"name": "guest"})
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(created["key"])
+        await gateway.call("DELETE", f"/api/keys/{created['id']}")
+        await person.open("spend")
+        await expect(person.page.get_by_role("alert")).to_contain_text(["has", "expired or was revoked"][0])
+        await expect(person.page.get_by_label("API key")).to_be_visible()
+        await person.shoot("revoked-key")
+
+
+async def test_a_csv_file_becomes_a_batch_after_a_trial(browser: Browser, gateway: Gateway, tmp_path: Path) -> None:
+    rows = "\n".join(f'"country, {n}",{n}' for n in range(9))
+    (tmp_path / "countries.csv").write_text(f"name,number\n{rows}\n")
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(ADMIN)
+        page = person.page
+        await person.open("new")
+        await page.locator("#file").set_input_files(tmp_path / "countries.csv")
+        await page.get_by_label("Template").fill("The capital of {{name}} and {{nothing}}?")
+        await expect(page.get_by_text("The file has no column “nothing”.")).to_be_visible()
+        await page.get_by_label("Template").fill("The capital of {{name}}?")
+        await page.get_by_label("Model").fill("quick")
+        await expect(page.get_by_text("9 requests are valid")).to_be_visible()
+        await person.shoot("new-batch")
+        await page.get_by_role("button", name="Run 3 rows first").click()
+        await expect(page.get_by_role("heading", name="countries (3 rows)")).to_be_visible()
+        await expect(page.get_by_text("You said: The capital of country, 2?")).to_be_visible()
+
+
+async def test_faults_of_a_jsonl_file_are_shown_by_line(browser: Browser, gateway: Gateway, tmp_path: Path) -> None:
+    good = '{"custom_id":"a","body":{"model":"quick","messages":[{"role":"user","content":"Hi"}]}}'
+    (tmp_path / "requests.jsonl").write_text(f"{good}\n\n{good}\n")
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(ADMIN)
+        await person.open("new")
+        await person.page.locator("#file").set_input_files(tmp_path / "requests.jsonl")
+        fault = person.page.locator("table.faults tbody tr").first
+        await expect(fault).to_contain_text("3")
+        await expect(person.page.get_by_role("button", name="Create 2 requests")).to_be_disabled()
+
+
+async def test_accounts_are_tested_keys_are_made_and_settings_have_no_secret(
+    browser: Browser, gateway: Gateway
+) -> None:
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(ADMIN)
+        page = person.page
+        await person.open("health")
+        await page.get_by_role("row").filter(has_text="dead").get_by_role("button", name="Test").click()
+        await expect(page.get_by_role("row").filter(has_text="dead").get_by_role("status")).to_contain_text("connect")
+        await person.open("settings")
+        await page.get_by_role("button", name="New key").click()
+        await page.get_by_label("Name").fill("from the page")
+        await page.get_by_role("button", name="Create").click()
+        key = await page.locator("code.secret").inner_text()
+        assert key.startswith("bg-")
+        await page.get_by_role("button", name="Done").click()
+        await expect(page.get_by_role("row").filter(has_text="from the page")).to_be_visible()
+        await expect(page.get_by_label("Settings", exact=True)).to_contain_text("accounts.sim.provider")
+        assert ADMIN not in await page.content()
+        await gateway.call("GET", "/api/batches", key=key)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+async def test_every_page_fits_a_phone_and_is_used_with_the_keyboard(
+    browser: Browser, gateway: Gateway, dark: bool
+) -> None:
+    async with visitor(browser, gateway, width=360, dark=dark) as person:
+        await person.sign_in(ADMIN)
+        ids = {f"batch/{gateway.ids['failed']}": "failed", f"batch/{gateway.ids['running']}": "running"}
+        for path, heading in (PAGES | ids).items():
+            await person.open(path)
+            await expect(person.page.get_by_role("heading", name=heading, exact=True).first).to_be_visible()
+            await expect(person.page.get_by_text("…", exact=True)).to_have_count(0)
+            width = await person.page.evaluate("document.scrollingElement.scrollWidth")
+            assert width <= 360, path
+            await person.shoot(f"phone-{'dark' if dark else 'light'}-{heading.replace(' ', '-').lower()}")
+        await person.page.keyboard.press("Tab")
+        await person.page.keyboard.press("Enter")
+        assert await person.page.evaluate("document.activeElement.id") == "main"
+
+
+async def test_the_files_forbid_everything_of_other_hosts_and_are_not_sent_twice(gateway: Gateway) -> None:
+    async with gateway.client.get(gateway.url) as response:
+        policy, tag = response.headers["Content-Security-Policy"], response.headers["ETag"]
+        assert response.content_type == "text/html"
+        assert "default-src 'none'; script-src 'self'; style-src 'self';" in policy
+        assert "unsafe" not in policy
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+    async with gateway.client.get(gateway.url, headers={"If-None-Match": tag}) as response:
+        assert response.status == 304
+    for path in ("/dashboard/../settings.py", "/dashboard/%2e%2e/settings.py", "/dashboard/nothing.js", BATCHES + "x"):
+        async with gateway.client.get(gateway.url + path) as response:
+            assert response.status in {401, 404}, path
