@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
+from tests.benchmarks.dashboard import dashboard
 from tests.benchmarks.direct import direct
 from tests.benchmarks.fairness import fairness
 from tests.benchmarks.footprint import footprint
@@ -28,6 +29,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Row]]] = {
     "input_files": input_files,
     "rate_limited": rate_limited,
     "results": results,
+    "dashboard": dashboard,
     "listing": listing,
     "reads": reads,
     "fairness": fairness,
