@@ -11,10 +11,10 @@ ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = (ROOT / "handwritten" / "batchgate", ROOT / "generated" / "batchgate_api")
 DEPENDENCIES: Final = {
     *("aiohappyeyeballs", "aiohttp", "backports.zstd", "click", "httptools", "msgspec", "multipart", "obstore"),
-    *("prometheus_client", "standardwebhooks", "yarl", "yoyo-migrations"),
+    *("prometheus_client", "rich", "standardwebhooks", "yarl", "yoyo-migrations"),
 }
 SUFFIXES: Final = (".py", ".sql", ".json")
-LARGEST: Final = 4_680_000
+LARGEST: Final = 4_800_000
 """Bytes without bytecode: 2 MB more than the core had with the batch APIs of OpenAI and Anthropic alone."""
 
 

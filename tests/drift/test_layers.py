@@ -70,6 +70,7 @@ OWNERS = {
     "prometheus_client": "telemetry",
     "psycopg": "queue store",
     "psycopg_pool": "store",
+    "rich": "cli",
     "sqlite3": "store",
     "standardwebhooks": "engine",
     "yoyo": "store",

@@ -30,7 +30,7 @@ def test_a_batch_is_paused_shown_resumed_extended_and_prioritized(tmp_path: Path
             "show",
             "resume",
             "resume --json",
-            "deadline --at 3h",
+            "extend 3h",
             "budget --usd 2.5",
             "priority high",
             "concurrency 1",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, get_args
 
 import click
 
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.metadata_option import metadata_option
-from batchgate.cli.rendering import details, heading, print_json, table_row
+from batchgate.cli.rendering import HEADINGS, NUMBERS, details, heading, print_json, row_cells, table_row
 from batchgate.cli.run_report import failure_table
+from batchgate.cli.terminal_table import is_terminal, print_table
 from batchgate.cli.terminal_text import say
 from batchgate.engine.model.batch import BatchStatus
+from batchgate_api.gateway import BatchSummary
 
 LARGEST_PAGE: Final = 1000
 LARGEST_LIST: Final = 10**9
@@ -83,18 +85,34 @@ async def _list(connection: Connection, limit: int, filters: Mapping[str, str | 
         if not page.data and page.next is None:
             say("No batch matches the filters." if any(filters.values()) else "There are no batches.", err=True)
             return
-        if not as_json:
-            say(heading())
+        show = _print_lines if as_json else _print_page if is_terminal() else _table_lines()
         while True:
-            for batch in page.data:
-                if as_json:
-                    print_json(batch)
-                else:
-                    say(table_row(batch))
+            show(page.data)
             limit -= len(page.data)
             if page.next is None or limit <= 0:
                 return
             page = await client.page(limit=min(limit, PAGE), after=page.next, filters=filters)
+
+
+def _print_lines(batches: Sequence[BatchSummary]) -> None:
+    for batch in batches:
+        print_json(batch)
+
+
+def _print_page(batches: Sequence[BatchSummary]) -> None:
+    """Print a table for a terminal; each page has one of its own."""
+    print_table(HEADINGS, map(row_cells, batches), right=NUMBERS)
+
+
+def _table_lines() -> Callable[[Sequence[BatchSummary]], None]:
+    """Print the heading of a table whose columns have the same width on all pages, and return what prints rows."""
+    say(heading())
+
+    def show(batches: Sequence[BatchSummary]) -> None:
+        for batch in batches:
+            say(table_row(batch))
+
+    return show
 
 
 async def _show(connection: Connection, batch_id: str, *, as_json: bool) -> None:

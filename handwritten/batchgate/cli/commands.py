@@ -28,9 +28,10 @@ COMMANDS: Final = {
     "wait": ("batchgate.cli.wait", "Wait until a batch has ended; its exit status says how."),
     "watch": ("batchgate.cli.watch", "Show the progress of one batch, or of all, as it changes."),
     "cancel": ("batchgate.cli.batches", "Cancel a batch; finished requests keep their results."),
+    "delete": ("batchgate.cli.deletion", "Delete ended batches, with their requests and results."),
     "pause": ("batchgate.cli.control", "Pause a batch; requests in flight finish."),
     "resume": ("batchgate.cli.control", "Resume a paused batch."),
-    "deadline": ("batchgate.cli.control", "Extend or shorten the time that a batch has."),
+    "extend": ("batchgate.cli.control", "Give a batch more time before it expires, or less."),
     "budget": ("batchgate.cli.control", "Change what a batch may cost."),
     "priority": ("batchgate.cli.control", "Give a batch a larger or smaller share of your calls."),
     "concurrency": ("batchgate.cli.control", "Change how many calls of a batch may be in flight."),
@@ -38,11 +39,15 @@ COMMANDS: Final = {
     "timeline": ("batchgate.cli.control", "Show who changed a running batch, what, and when."),
     "retry": ("batchgate.cli.retry", "Create a batch of the requests of an ended batch that did not succeed."),
     "usage": ("batchgate.cli.usage", "Show tokens and cost by day, model, account, lane, workspace or key."),
+    "accounts": ("batchgate.cli.accounts", "Show and test the provider accounts of the gateway."),
+    "models": ("batchgate.cli.accounts", "Show the models that were used lately, with their prices."),
+    "files": ("batchgate.cli.files", "List, download and delete files."),
     "secrets": ("batchgate.cli.secrets", "Store provider keys in the database, encrypted."),
     "results": ("batchgate.cli.results", "Download the results of a batch, also as a table or joined to one."),
     "webhooks": ("batchgate.cli.webhooks", "Manage URLs that get signed events of batches."),
     "workspaces": ("batchgate.cli.workspaces", "Manage workspaces (tenants)."),
     "keys": ("batchgate.cli.keys", "Manage the API keys of callers."),
+    "completion": ("batchgate.cli.completion", "Print the script for completion in bash, zsh or fish."),
 }
 """The module and the summary of each command; the module defines ``NAME_command``."""
 
@@ -90,6 +95,6 @@ def main() -> None:
 
     Start with `batchgate demo`, which needs no key. `batchgate serve` starts the gateway; point the Anthropic SDK
     at /anthropic and the OpenAI SDK at /openai/v1. `submit`, `list`, `show`, `wait`, `watch`, `cancel` and
-    `results` do the same from a shell; `pause`, `resume`, `deadline`, `priority`, `concurrency`, `lane` and `retry`
-    are Batchgate's own.
+    `results` do the same from a shell; `pause`, `resume`, `extend`, `priority`, `concurrency`, `lane` and `retry` are
+    Batchgate's own.
     """

@@ -1,4 +1,4 @@
-"""Commands that control a running batch: pause, resume, deadline, budget, priority, concurrency cap, lane, timeline."""
+"""Commands that control a running batch: pause, resume, extend, budget, priority, concurrency cap, lane, timeline."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import click
 
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
+from batchgate.cli.failures import CommandFailed
+from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.money import read_money
 from batchgate.cli.rendering import calls_in_flight, dollars, moment, print_json
 from batchgate.cli.terminal_text import say
@@ -78,21 +80,38 @@ def resume_command(connection: Connection, batch_id: str, *, as_json: bool) -> N
     _print(controls, f"{batch_id} {state} and is not paused.", as_json=as_json)
 
 
-@click.command("deadline")
+@click.command("extend")
 @click.argument("batch_id", metavar="ID")
+@click.argument("span", metavar="[TIME]", required=False)
 @click.option(
     "--at",
     "when",
-    required=True,
     metavar="TIME",
-    help="When it expires: 2026-10-22T07:20:00Z, or 90m, 12h, 3d for so long from now.",
+    help="When it expires, also earlier: 2026-10-22T07:20:00Z, or 90m, 12h, 3d for so long from now.",
 )
 @as_json_option
 @connected
-def deadline_command(connection: Connection, batch_id: str, when: str, *, as_json: bool) -> None:
-    """Let the batch ID expire at another time."""
-    controls = asyncio.run(_move_deadline(connection, batch_id, moment_of(when)))
+def extend_command(connection: Connection, batch_id: str, span: str | None, *, when: str | None, as_json: bool) -> None:
+    """Let the batch ID expire later: by TIME (90m, 12h, 3d) than it would, or with --at at another time."""
+    if (span is None) == (when is None):
+        raise click.UsageError("Say either how much later it expires, such as 12h, or with --at when.")
+    later = None if span is None else _span(span)
+    controls = asyncio.run(_move_deadline(connection, batch_id, later, None if when is None else moment_of(when)))
     _print(controls, f"{batch_id} expires at {moment(controls.expires_at)}.", as_json=as_json)
+
+
+def _span(text: str) -> timedelta:
+    """Return a time span such as ``12h``."""
+    unit = UNITS.get(text[-1:])
+    if unit is None or not (text[:-1].isascii() and text[:-1].isdigit()):
+        raise click.BadParameter(
+            f"{text!r} is not a number of minutes, hours or days, such as 90m, 12h or 3d; a moment needs --at",
+            param_hint="TIME",
+        )
+    try:
+        return int(text[:-1]) * unit
+    except OverflowError:
+        raise click.BadParameter(f"{text} is too far away", param_hint="TIME") from None
 
 
 def moment_of(text: str) -> str:
@@ -206,9 +225,20 @@ async def _resume(connection: Connection, batch_id: str) -> BatchControls:
         return await client.resume(batch_id)
 
 
-async def _move_deadline(connection: Connection, batch_id: str, expires_at: str) -> BatchControls:
+async def _move_deadline(
+    connection: Connection, batch_id: str, later: timedelta | None, when: str | None
+) -> BatchControls:
     async with connection.client() as client:
-        return await client.move_deadline(batch_id, expires_at)
+        return await client.move_deadline(batch_id, when or await _later(client, batch_id, later or timedelta()))
+
+
+async def _later(client: GatewayClient, batch_id: str, span: timedelta) -> str:
+    """Return a time so much later than the one at which a batch would expire."""
+    expires = datetime.fromisoformat((await client.find(batch_id)).expires_at)
+    try:
+        return (expires + span).isoformat()
+    except OverflowError:
+        raise CommandFailed("the batch cannot expire so late; name an earlier time") from None
 
 
 async def _change_budget(connection: Connection, batch_id: str, budget_usd: float | None) -> BatchControls:

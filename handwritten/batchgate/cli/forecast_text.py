@@ -29,9 +29,7 @@ def misses_text(forecast: BatchForecast) -> str | None:
     if not missed:
         return None
     subject = "1 request" if missed == 1 else f"{missed:,} requests"
-    return (
-        f"{subject} will have no result when the batch expires, at this rate; `batchgate deadline` gives it more time"
-    )
+    return f"{subject} will have no result when the batch expires, at this rate; `batchgate extend` gives it more time"
 
 
 def rate_text(per_second: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Final, Self, TypeVar
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from batchgate_api.gateway import (
     BatchSummaryList,
     BatchTimeline,
     ChangeBudget,
+    DeletedBatch,
     Lane,
     MoveDeadline,
     PausedJobs,
@@ -116,6 +117,10 @@ class GatewayClient:
         """Cancel a batch."""
         return await self.ask("POST", f"{BATCHES}/{encoded(batch_id)}/cancel", MessageBatch)
 
+    async def delete(self, batch_id: str) -> DeletedBatch:
+        """Delete an ended batch of any API, with its requests and results."""
+        return await self.ask("DELETE", f"/api/batches/{encoded(batch_id)}", DeletedBatch)
+
     async def progress(self, batch_id: str) -> BatchProgress:
         """Read the counts of a batch."""
         return await self.ask("GET", f"/api/batches/{encoded(batch_id)}/progress", BatchProgress)
@@ -170,7 +175,13 @@ class GatewayClient:
         With ``merged``, those of its retries are included.
         """
         query = {"merged": "true"} if merged else None
-        async with self._call("GET", f"/api/batches/{encoded(batch_id)}/results", query=query) as response:
+        async with aclosing(self.download(f"/api/batches/{encoded(batch_id)}/results", query)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def download(self, path: str, query: Mapping[str, str] | None = None) -> AsyncGenerator[bytes, None]:
+        """Download the content at a path, in pieces."""
+        async with self._call("GET", path, query=query) as response:
             async for piece in response.content.iter_chunked(PIECE):
                 yield piece
 

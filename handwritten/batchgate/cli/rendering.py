@@ -25,6 +25,8 @@ from batchgate_api.gateway import (
 )
 
 HEADINGS: Final = ("ID", "STATUS", "CREATED", "MODEL", "NAME", "DONE", "COST", "TIME", "REQUESTS")
+NUMBERS: Final = frozenset({"DONE", "COST"})
+"""The columns that are aligned to the right."""
 ID_WIDTH: Final = 34
 """The width of the gateway's ids, so that the columns of all pages align."""
 STATUS_WIDTH: Final = len("in_progress")
@@ -61,13 +63,18 @@ def heading() -> str:
 
 def table_row(batch: BatchSummary) -> str:
     """Return the line of a batch in the table; ``show`` prints why it is paused."""
+    batch_id, status, created, model, name, *numbers = row_cells(batch)
+    return _row((batch_id, status, created, cut(model, MODEL_WIDTH), cut(name, NAME_WIDTH), *numbers))
+
+
+def row_cells(batch: BatchSummary) -> Sequence[str]:
+    """Return the cells of a batch under the `HEADINGS`."""
     counts = outcome(batch) + (" (paused)" if batch.paused else "")
     done = f"{batch.total - _open(batch)}/{batch.total}"
     spent = batch.spent.direct_usd + batch.spent.native_usd
     cost = f"${spent:,.2f}" if spent else "-"
-    model, name = cut(batch.model or "-", MODEL_WIDTH), cut(batch.name or "-", NAME_WIDTH)
-    start = (batch.id, batch.status, moment(batch.created_at), model, name)
-    return _row((*start, done, cost, span_text(batch) or "-", counts))
+    start = (batch.id, batch.status, moment(batch.created_at), batch.model or "-", batch.name or "-")
+    return (*start, done, cost, span_text(batch) or "-", counts)
 
 
 def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:

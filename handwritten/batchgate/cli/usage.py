@@ -12,6 +12,7 @@ import click
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.rendering import dollars, print_json
+from batchgate.cli.terminal_table import print_table
 from batchgate.cli.terminal_text import say
 from batchgate.engine.model.daily_usage import USAGE_DIMENSIONS
 from batchgate_api.gateway import MonthlyBudget, UsageGroup, UsageReport
@@ -64,8 +65,8 @@ def usage_command(
     if as_json:
         print_json(report)
         return
-    for line in usage_table(report, by):
-        say(line)
+    headings, *rows = usage_table(report, by)
+    print_table(headings, rows, right=AMOUNTS)
     for budget in report.monthly_budgets:
         say(_budget_line(budget))
 
@@ -90,13 +91,12 @@ def _first_day(text: str | None, until: str | None) -> str | None:
         return None  # the gateway refuses the last day
 
 
-def usage_table(report: UsageReport, by: Sequence[str]) -> list[str]:
-    """Return a table of the groups, with their total in the last line."""
+def usage_table(report: UsageReport, by: Sequence[str]) -> list[list[str]]:
+    """Return the headings and the rows of a table of the groups, with their total in the last row."""
     rows = [[name.upper() for name in by] + list(AMOUNTS)]
     rows += [[_shown(getattr(group, name)) for name in by] + _amounts(group) for group in report.data]
     rows.append(["TOTAL", *[""] * (len(by) - 1), *_amounts(report.total)])
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [_line(row, widths, len(by)) for row in rows]
+    return rows
 
 
 def _budget_line(budget: MonthlyBudget) -> str:
@@ -112,9 +112,3 @@ def _shown(value: object) -> str:
 def _amounts(group: UsageGroup) -> list[str]:
     numbers = (group.succeeded, group.errored, group.tokens.input, group.tokens.output)
     return [f"{number:,}" for number in numbers] + [dollars(group.cost_usd)]
-
-
-def _line(row: Sequence[str], widths: Sequence[int], names: int) -> str:
-    cells = [cell.ljust(width) for cell, width in zip(row[:names], widths, strict=False)]
-    cells += [cell.rjust(width) for cell, width in zip(row[names:], widths[names:], strict=True)]
-    return "  ".join(cells)
