@@ -7,11 +7,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from batchgate.engine.model.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
+
+LOCK_FILE: Final = "lock"
 
 
 @contextmanager
@@ -27,6 +29,18 @@ def exclusive_folder(folder: Path, in_use: str | None = None) -> Iterator[None]:
             expected = in_use or f"a folder that no other gateway uses; {folder} is in use"
             raise ConfigurationError("data_dir", expected) from error
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Check if another process holds the lock of a folder, which may not exist."""
+    try:
+        with (folder / LOCK_FILE).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _close_to_others(folder: Path) -> None:
@@ -47,6 +61,6 @@ def _lock_file(folder: Path) -> TextIO:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _close_to_others(folder)
-        return (folder / "lock").open("w")
+        return (folder / LOCK_FILE).open("w")
     except OSError as error:
         raise ConfigurationError("data_dir", f"a writable folder: {error}") from error

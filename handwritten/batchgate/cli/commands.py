@@ -15,6 +15,8 @@ from batchgate import __version__
 from batchgate.cli.failures import failures_shown
 
 COMMANDS: Final = {
+    "init": ("batchgate.cli.init", "Write a first settings file, and test its account."),
+    "check": ("batchgate.cli.check", "Check settings, keys, storage and accounts, without starting a gateway."),
     "serve": ("batchgate.cli.serve", "Start the gateway."),
     "worker": ("batchgate.cli.worker", "Start a worker that runs the batches of gateways on the same database."),
     "transfer": ("batchgate.cli.transfer", "Copy an installation to another database and object storage."),
