@@ -703,7 +703,7 @@ class BatchRefusal(OpenStruct, frozen=True, kw_only=True):
 
 
 class BatchRow(OpenStruct, frozen=True, kw_only=True):
-    """A request of a batch beside its result."""
+    """A request of a batch beside its result, if it has one. Both are lines of the batch, in its dialect."""
 
     number: Annotated[int, Meta(description="The place of the request in the batch, from 1.")]
     """The place of the request in the batch, from 1."""
@@ -720,13 +720,10 @@ class BatchRow(OpenStruct, frozen=True, kw_only=True):
     """Why it did not succeed; null if it did or has not ended."""
 
     request: Raw
-    result: (
-        Annotated[Raw, Meta(description="The line of the result; null if there is none.")] | None
-    )
-    """The line of the result; null if there is none."""
-
     is_cut: Annotated[bool, Meta(description="Whether a text or a list in it was cut.")]
     """Whether a text or a list in it was cut."""
+
+    result: Raw | UnsetType = UNSET
 
 
 class BatchRowPage(OpenStruct, frozen=True, kw_only=True):

@@ -38,7 +38,7 @@ export function plots() {
       width: Math.max(200, box.clientWidth), height: 130, legend: { show: true, live: true },
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { x: { time: true, range: points.length > 1 ? undefined : [times[0] - 60, times[0] + 60] }, y: { range: (_, low, high) => [0, Math.max(high ?? 0, plot.title === "Cost" ? 1e-9 : 1) * 1.1] } },
-      axes: [{ ...axis, size: 26 }, { ...axis, size: 54, values: (_, values) => values.map((value) => plot.write(value)) }],
+      axes: [{ ...axis, size: 26, values: (_, times) => times.map((time) => new Date(time * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) }, { ...axis, size: 62, values: (_, values) => values.map((value) => plot.write(value)) }],
       series: [{ value: (_, value) => (value ? new Date(value * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" }) : "–") },
         ...plot.series.map(([label, name]) => ({ label, stroke: color(name), width: 1.6, points: { show: points.length < 3 }, spanGaps: true, value: (_, value) => (value === null || value === undefined ? "–" : plot.write(value)) }))],
     }, [times, ...columns], box));

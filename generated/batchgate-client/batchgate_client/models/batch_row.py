@@ -9,6 +9,7 @@ from attrs import field as _attrs_field
 
 from ..models.failure_kind import FailureKind, check_failure_kind
 from ..models.row_outcome import RowOutcome, check_row_outcome
+from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.raw_object import RawObject
@@ -19,7 +20,7 @@ T = TypeVar("T", bound="BatchRow")
 
 @_attrs_define
 class BatchRow:
-    """A request of a batch beside its result.
+    """A request of a batch beside its result, if it has one. Both are lines of the batch, in its dialect.
 
     Attributes:
         number (int): The place of the request in the batch, from 1.
@@ -27,8 +28,8 @@ class BatchRow:
         outcome (RowOutcome): How a request has ended; `pending` if it has not.
         failure (FailureKind | None): Why it did not succeed; null if it did or has not ended.
         request (RawObject): A JSON object defined in another document; its bytes are kept unchanged.
-        result (None | RawObject): The line of the result; null if there is none.
         is_cut (bool): Whether a text or a list in it was cut.
+        result (RawObject | Unset): A JSON object defined in another document; its bytes are kept unchanged.
     """
 
     number: int
@@ -36,13 +37,11 @@ class BatchRow:
     outcome: RowOutcome
     failure: FailureKind | None
     request: RawObject
-    result: None | RawObject
     is_cut: bool
+    result: RawObject | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.raw_object import RawObject  # noqa: PLC0415
-
         number = self.number
 
         custom_id = self.custom_id
@@ -57,13 +56,11 @@ class BatchRow:
 
         request = self.request.to_dict()
 
-        result: dict[str, Any] | None
-        if isinstance(self.result, RawObject):
-            result = self.result.to_dict()
-        else:
-            result = self.result
-
         is_cut = self.is_cut
+
+        result: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.result, Unset):
+            result = self.result.to_dict()
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -74,10 +71,11 @@ class BatchRow:
                 "outcome": outcome,
                 "failure": failure,
                 "request": request,
-                "result": result,
                 "is_cut": is_cut,
             }
         )
+        if result is not UNSET:
+            field_dict["result"] = result
 
         return field_dict
 
@@ -109,22 +107,14 @@ class BatchRow:
 
         request = RawObject.from_dict(d.pop("request"))
 
-        def _parse_result(data: object) -> None | RawObject:
-            if data is None:
-                return data
-            try:
-                if not isinstance(data, dict):
-                    raise TypeError()
-                result_type_0 = RawObject.from_dict(data)
-
-                return result_type_0
-            except (TypeError, ValueError, AttributeError, KeyError):
-                pass
-            return cast(None | RawObject, data)
-
-        result = _parse_result(d.pop("result"))
-
         is_cut = d.pop("is_cut")
+
+        _result = d.pop("result", UNSET)
+        result: RawObject | Unset
+        if isinstance(_result, Unset):
+            result = UNSET
+        else:
+            result = RawObject.from_dict(_result)
 
         batch_row = cls(
             number=number,
@@ -132,8 +122,8 @@ class BatchRow:
             outcome=outcome,
             failure=failure,
             request=request,
-            result=result,
             is_cut=is_cut,
+            result=result,
         )
 
         batch_row.additional_properties = d

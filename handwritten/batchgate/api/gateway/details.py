@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from aiohttp import web
+from msgspec import UNSET
 
 from batchgate.api.binding import value_or_none
 from batchgate.api.context import BATCHES, ROW_PAGES, SERIES, WORKSPACE
@@ -64,7 +65,7 @@ def _row(row: FoundRow, max_text: int) -> gateway.BatchRow:
         outcome=row.state,
         failure=row.failure,
         request=request.json,
-        result=None if result is None else result.json,
+        result=UNSET if result is None else result.json,
         is_cut=request.is_cut or (result is not None and result.is_cut),
     )
 

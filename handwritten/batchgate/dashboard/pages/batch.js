@@ -164,7 +164,7 @@ function snippets(id, session) {
   const origin = document.baseURI.replace(/#.*$/, "").replace(/\/$/, "");
   const key = session.needs_key;
   const texts = {
-    curl: `curl -OJ ${key ? "-H \"x-api-key: $BATCHGATE_API_KEY\" " : ""}${origin}/api/batches/${id}/results`,
+    curl: `curl -o results.jsonl ${key ? "-H \"x-api-key: $BATCHGATE_API_KEY\" " : ""}${origin}/api/batches/${id}/results`,
     Python: `import json\nimport urllib.request\n\nurl = "${origin}/api/batches/${id}/results"\nheaders = ${key ? '{"x-api-key": "YOUR KEY"}' : "{}"}\nwith urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as lines:\n    for line in lines:\n        print(json.loads(line)["custom_id"])`,
     CLI: `export BATCHGATE_URL=${origin}${key ? "\nexport BATCHGATE_API_KEY=..." : ""}\nbatchgate show ${id}\nbatchgate results ${id} > results.jsonl`,
   };
