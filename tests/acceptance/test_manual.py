@@ -73,12 +73,12 @@ def test_failed_requests_are_found_retried_and_corrected_as_the_page_says(shell:
     writing, _, _ = blocks("quick-start.md", "sh")[2].partition("batchgate submit")
     shell.run(writing)
     lines = (shell.folder / "messages.jsonl").read_text().splitlines(keepends=True)
-    lines[2] = lines[2].replace('"max_tokens": 100, ', "")
+    lines[2] = lines[2].replace('"max_tokens": 100', '"max_tokens": 0')
     (shell.folder / "messages.jsonl").write_text("".join(lines))
     why, retry, merge, _, write, submit, reuse = blocks("how-to/retry-failed.md", "sh")
     batch_id = shell.run("batchgate submit messages.jsonl --wait", status=3).split()[0]
     why, retry, merge, write = (re.sub(r"msgbatch_\w+", batch_id, each) for each in (why, retry, merge, write))
-    row = "1  invalid_request_error  Object missing required field `max_tokens`  sum-3"
+    row = "1  invalid_request_error  max_tokens: must be at least <n>  sum-3"
     assert re.sub(r"  +", "  ", shell.run(why)).endswith(f"{row}\n")
     shell.run(retry, status=3)
     shell.run(merge)

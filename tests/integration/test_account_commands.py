@@ -142,6 +142,27 @@ async def test_a_terminal_gets_a_table_of_its_width_in_colour_unless_no_color_is
     assert ("\x1b[32mended" in shown) is has_colour, shown
 
 
+async def test_a_terminal_shows_a_bar_for_each_batch_with_what_failed(tmp_path: Path) -> None:
+    accounts = {"sim": simulator(), "slow": simulator(latency=60)}
+    async with running_app(tmp_path, accounts=accounts, default_provider="sim", shutdown_timeout=0) as app:
+        requests = [*create_body("a", "b")["requests"], *create_body("c", model="nobody/m")["requests"]]
+        requests += [{**create_body("d", model="slow/m")["requests"][0]}]
+        for name in ("first", "second"):
+            status, batch = await app.call(
+                "POST", BATCHES, json={"requests": requests}, headers={"batchgate-name": name}
+            )
+            assert status == 200, batch
+        given = {"BATCHGATE_URL": app.url, "LANG": "C.UTF-8", "COLUMNS": "100"}
+        async with on_terminal("watch", environment=given) as terminal:
+            bar = "\x1b[32m━━━━━━━━━━━━\x1b[0m\x1b[31m━━━━━━\x1b[0m\x1b[2m━━━━━━\x1b[0m 3/4 \x1b[31m1 failed"
+            await terminal.wait_for(f"first  {bar}")
+            await terminal.wait_for(f"second {bar}")
+        async with on_terminal("show", batch["id"], environment=given) as terminal:
+            assert await terminal.end() == 0
+        assert "\x1b[1mStatus" in terminal.text
+        assert "\x1b[36min_progress" in terminal.text
+
+
 async def test_completion_prints_a_script_for_each_shell() -> None:
     for shell in ("bash", "zsh", "fish"):
         script = (await command("completion", shell)).stdout

@@ -167,7 +167,7 @@ def test_json_that_is_no_create_body_is_told_how_one_begins(tmp_path: Path, gate
     done = batchgate(tmp_path, "submit", "-", gateway=gateway, stdin=given)
     assert done.returncode == 1
     assert "line 1: " in done.stderr
-    assert 'a file that is one JSON document must begin with {"requests": [' in done.stderr
+    assert 'write one request a line, as `jq -c ".[]" FILE` does, or begin with {"requests": [' in done.stderr
 
 
 def test_a_refusal_of_the_gateway_is_one_line_with_its_message_and_request_id(
@@ -175,7 +175,7 @@ def test_a_refusal_of_the_gateway_is_one_line_with_its_message_and_request_id(
 ) -> None:
     done = batchgate(tmp_path, "submit", "-", gateway=gateway, stdin=jsonl("not a valid id"))
     assert done.returncode == 1
-    assert re.fullmatch(r"Error: requests\.0\.custom_id: .* \(request id req_\w+\)\n", done.stderr)
+    assert re.fullmatch(r"Error: line 1: custom_id: .* \(request id req_\w+\)\n", done.stderr)
 
 
 def test_a_place_where_no_results_can_be_written_is_refused_before_the_submission(tmp_path: Path) -> None:

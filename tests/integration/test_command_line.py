@@ -302,7 +302,7 @@ def test_what_is_no_gateway_is_recognized(tmp_path: Path) -> None:
         url = process.stdout.readline().split()[-1]
         done = batchgate(tmp_path, "list", "--url", url)
     assert done.returncode == 1
-    assert f"{url} answered with HTTP status 405 and a body that is not Batchgate's." in done.stderr
+    assert f"The server at {url} is not a Batchgate gateway: it answered with HTTP status 405." in done.stderr
 
 
 def test_the_api_key_is_sent_and_never_shown(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_the_api_key_is_sent_and_never_shown(tmp_path: Path) -> None:
         wrong = batchgate(tmp_path, "list", gateway=gateway, key=f"{SECRET}-not")
         right = batchgate(tmp_path, "list", gateway=gateway, key=SECRET)
     assert (without.returncode, wrong.returncode, right.returncode) == (1, 1, 0)
-    assert "Commands send the key of --api-key or BATCHGATE_API_KEY." in without.stderr
+    assert "needs an API key: set BATCHGATE_API_KEY or --api-key." in without.stderr
     shown = without.stderr + wrong.stderr + batchgate(tmp_path, "list", "--help", key=SECRET).stdout
     assert SECRET not in shown
 

@@ -1,6 +1,7 @@
 """Runs ``batchgate`` commands in the test's process, in a thread, beside a gateway in the test's event loop."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 
 from click.testing import CliRunner, Result
@@ -25,4 +26,8 @@ async def command(
     given: dict[str, str | None] = dict.fromkeys(NOT_SET) | {"BATCHGATE_URL": url} | dict(environment or {})
     if key is not None:
         given["BATCHGATE_API_KEY"] = key
-    return await asyncio.to_thread(CliRunner(env=given).invoke, main, words, prog_name="batchgate")
+    before = os.umask(0o022)
+    try:
+        return await asyncio.to_thread(CliRunner(env=given).invoke, main, words, prog_name="batchgate")
+    finally:
+        os.umask(before)  # some commands restrict that of their process

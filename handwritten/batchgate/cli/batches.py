@@ -10,9 +10,17 @@ import click
 
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.metadata_option import metadata_option
-from batchgate.cli.rendering import HEADINGS, NUMBERS, details, heading, print_json, row_cells, table_row
-from batchgate.cli.run_report import failure_table
-from batchgate.cli.terminal_table import is_terminal, print_table
+from batchgate.cli.rendering import (
+    TERMINAL_HEADINGS,
+    TERMINAL_NUMBERS,
+    details,
+    heading,
+    print_json,
+    table_row,
+    terminal_cells,
+)
+from batchgate.cli.run_report import print_failures
+from batchgate.cli.terminal_table import is_terminal, print_facts, print_table
 from batchgate.cli.terminal_text import say
 from batchgate.engine.model.batch import BatchStatus
 from batchgate_api.gateway import BatchSummary
@@ -101,7 +109,7 @@ def _print_lines(batches: Sequence[BatchSummary]) -> None:
 
 def _print_page(batches: Sequence[BatchSummary]) -> None:
     """Print a table for a terminal; each page has one of its own."""
-    print_table(HEADINGS, map(row_cells, batches), right=NUMBERS)
+    print_table(TERMINAL_HEADINGS, map(terminal_cells, batches), right=TERMINAL_NUMBERS, cut={"MODEL", "NAME"})
 
 
 def _table_lines() -> Callable[[Sequence[BatchSummary]], None]:
@@ -122,12 +130,10 @@ async def _show(connection: Connection, batch_id: str, *, as_json: bool) -> None
             print_json(batch)
             return
         progress = await client.progress(batch_id)
-    for line in details(batch, progress):
-        say(line)
+    print_facts(details(batch, progress))
     if progress.failures:
         say("")
-    for line in failure_table(progress.failures):
-        say(line)
+    print_failures(progress.failures)
 
 
 async def _cancel(connection: Connection, batch_id: str, *, as_json: bool) -> None:

@@ -21,6 +21,8 @@ from batchgate.engine.model.priority import Priority
 P = ParamSpec("P")
 R = TypeVar("R")
 
+LONGEST_NAME: Final = 128
+
 
 class Creation(Struct, frozen=True, kw_only=True):
     """How a batch runs, as the options say; None where they say nothing."""
@@ -74,6 +76,14 @@ class Creation(Struct, frozen=True, kw_only=True):
         return None if self.metadata is None else dict(parse_qsl(self.metadata, keep_blank_values=True))
 
 
+def batch_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check the name of a batch."""
+    name = header_value(context, parameter, value)
+    if name is not None and len(name) > LONGEST_NAME:
+        raise click.BadParameter(f"a name has at most {LONGEST_NAME} characters; this one has {len(name)}")
+    return name
+
+
 _OPTIONS: Final = (
     click.option("--account", metavar="NAME", callback=header_value, help="Use this provider account."),
     click.option(
@@ -82,7 +92,7 @@ _OPTIONS: Final = (
         help="Call each request (direct), use the provider's batch API (native), or what is cheaper and fits (auto); "
         "without it, the account decides.",
     ),
-    click.option("--name", callback=header_value, help="Give the batch a name, to find it again."),
+    click.option("--name", callback=batch_name, help="Give the batch a name, to find it again."),
     metadata_option("Give the batch a key-value pair; may be repeated."),
     click.option(
         "--priority",

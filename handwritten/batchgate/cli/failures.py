@@ -3,6 +3,7 @@
 The tree::
 
     CommandFailed             the command failed
+    ├── BatchPaused           the batch waits for somebody who decides
     ├── SubmissionRefused     the file is not a valid batch; found while it was sent
     └── CallFailed            a call to the gateway failed
         ├── GatewayRefused    the gateway answered with an error
@@ -31,6 +32,14 @@ INTERRUPTED_STATUS = 130
 
 class CommandFailed(Exception):
     """A command failed; the message is for the user."""
+
+
+class BatchPaused(CommandFailed):
+    """A batch is paused until somebody decides: its first results are the same permanent error."""
+
+    def __init__(self, batch_id: str, reason: str) -> None:
+        super().__init__(f"{batch_id} is paused: {reason}")
+        self.batch_id = batch_id
 
 
 class SubmissionRefused(CommandFailed):

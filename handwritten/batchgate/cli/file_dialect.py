@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from batchgate.cli.failures import SubmissionRefused
+from batchgate.cli.request_lines import MESSAGES_LINE, OPENAI_LINE
 from batchgate.cli.submission import is_document
 from batchgate.tables.opening import FORMATS
 
@@ -23,18 +24,20 @@ _FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 
 
 def dialect_of(start: bytes, name: str) -> FileDialect:
-    """Return the dialect of a file that begins so; raises `SubmissionRefused` for a table of columns.
+    """Return the dialect of a file that begins so; raises `SubmissionRefused` for none, and for a table of columns.
 
     What is no request is left to the check of each line.
     """
     first, newline, _ = start.lstrip().partition(b"\n")
+    if not first:
+        raise SubmissionRefused(f"the file is empty: a request is a line such as {MESSAGES_LINE} or {OPENAI_LINE}")
     if not first.startswith(b"{"):
         _refuse_table(first, name)
         return "messages"
     fields = None if is_document(start) or not newline else _fields(first)
     if fields is None:  # one document, or a long line: its beginning tells
         return "openai" if b'"body"' in start and b'"params"' not in start else "messages"
-    if not fields & REQUEST_FIELDS and fields:
+    if not fields & (REQUEST_FIELDS | {"messages"}) and fields:
         raise SubmissionRefused(_columns_text(fields, name))
     return "openai" if "body" in fields else "messages"
 

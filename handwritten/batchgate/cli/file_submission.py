@@ -11,11 +11,13 @@ from msgspec import Struct, structs
 
 from batchgate.cli.connection import Connection
 from batchgate.cli.creation_options import Creation
-from batchgate.cli.failures import CommandFailed, ConnectionBroken
+from batchgate.cli.failures import CommandFailed, ConnectionBroken, GatewayRefused, SubmissionRefused
 from batchgate.cli.file_dialect import FileDialect, dialect_of
 from batchgate.cli.gateway_client import BATCHES, OPENAI_BATCHES, GatewayClient
+from batchgate.cli.refusal_text import in_lines
 from batchgate.cli.submission import (
     Content,
+    SentLines,
     create_body,
     first_lines,
     is_document,
@@ -72,8 +74,11 @@ class FileSubmission:
             headers["batchgate-metadata"] = creation.metadata
         elif creation.pairs is not None:
             fields = {"metadata": creation.pairs}
+        lines = SentLines()
         try:
-            return await client.create(create_body(content, fields=fields), headers, path=PATHS[dialect])
+            return await client.create(create_body(content, lines, fields), headers, path=PATHS[dialect])
+        except GatewayRefused as error:
+            raise SubmissionRefused(in_lines(str(error), lines.numbers)) from error
         except ConnectionBroken as error:
             raise CommandFailed(f"{error} {self._what_now(key)}") from error
 

@@ -19,7 +19,7 @@ from batchgate.cli.file_client import FileClient
 from batchgate.cli.listing_group import ListingGroup
 from batchgate.cli.output_file import STANDARD_OUTPUT, check_output, output_file
 from batchgate.cli.rendering import print_json
-from batchgate.cli.terminal_table import print_table
+from batchgate.cli.terminal_table import print_facts, print_table
 from batchgate.cli.terminal_text import say
 from batchgate_api.openai import FileObject
 
@@ -74,9 +74,7 @@ def show_command(connection: Connection, file_id: str, *, as_json: bool) -> None
         ("Created", _moment(file.created_at)),
         ("Expires", None if file.expires_at is None else _moment(file.expires_at)),
     )
-    for name, text in facts:
-        if text is not None:
-            say(f"{name:<10}{text}")
+    print_facts((name, text) for name, text in facts if text is not None)
 
 
 @files_command.command("download")

@@ -41,6 +41,13 @@ JSON: Final = {"content-type": "application/json"}
 BATCHES: Final = "/v1/messages/batches"
 OPENAI_BATCHES: Final = "/openai/v1/batches"
 UNIFIED_BATCHES: Final = "/v1/batches"
+NO_KEY: Final = (
+    "The gateway needs an API key: set BATCHGATE_API_KEY or --api-key. Its administrator makes one with "
+    "`batchgate keys create NAME`, or in the table [api_keys.NAME] of its settings."
+)
+WRONG_KEY: Final = (
+    "The gateway does not accept the API key of --api-key or BATCHGATE_API_KEY: it is wrong, expired or revoked."
+)
 PIECE: Final = 256 * 1024
 """Maximum bytes of results per piece."""
 
@@ -234,7 +241,8 @@ class GatewayClient:
                 method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
             ) as response:
                 if response.status != 200:
-                    raise _refusal(self._url, response.status, await response.read())
+                    content, has_key = await response.read(), "x-api-key" in self._headers
+                    raise _refusal(self._url, response.status, content, has_key=has_key)
                 yield response
         except aiohttp.ClientConnectorError as error:
             raise GatewayUnreachable(
@@ -261,12 +269,14 @@ def _reason(error: aiohttp.ClientError | TimeoutError) -> str:
     return os.strerror(error.errno)
 
 
-def _refusal(url: str, status: int, body: bytes) -> GatewayRefused:
+def _refusal(url: str, status: int, body: bytes, *, has_key: bool) -> GatewayRefused:
     try:
         envelope = msgspec.json.decode(body, type=_ErrorEnvelope)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return GatewayRefused(
-            f"{url} answered with HTTP status {status} and a body that is not Batchgate's.", status=status
+        message = (
+            f"The server at {url} is not a Batchgate gateway: it answered with HTTP status {status}. `batchgate serve` "
+            "prints the URL of yours; set it with --url or BATCHGATE_URL."
         )
-    hint = " Commands send the key of --api-key or BATCHGATE_API_KEY." if status == 401 else ""
-    return GatewayRefused(envelope.error.message + hint, status=status, request_id=envelope.request_id)
+        return GatewayRefused(message, status=status)
+    message = envelope.error.message if status != 401 else WRONG_KEY if has_key else NO_KEY
+    return GatewayRefused(message, status=status, request_id=envelope.request_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,11 +15,13 @@ from batchgate.cli.connection import Connection, connected
 from batchgate.cli.money import read_money
 from batchgate.cli.rendering import dollars, moment, print_json
 from batchgate.cli.tenant_client import TenantClient
+from batchgate.cli.terminal_table import print_table
 from batchgate.cli.terminal_text import say
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, SCOPES, Scope
 from batchgate_api.gateway import CreatedKey, CreateKey, Key
 
 DAY: Final = 24 * 60 * 60
+HEADINGS: Final = ("ID", "NAME", "SCOPES", "HINT", "LAST USED", "MONTHLY BUDGET", "STATE")
 LAYOUT: Final = "{:<30}  {:<20}  {:<18}  {:<5}  {:<20}  {:<18}  {}"
 
 workspace_option = click.option(
@@ -86,17 +89,16 @@ def create_command(
 def list_command(connection: Connection, workspace: str, *, as_json: bool) -> None:
     """List the keys of a workspace, newest first."""
 
-    async def run() -> None:
+    async def read() -> Sequence[Key]:
         async with connection.client() as client:
-            if not as_json:
-                say(LAYOUT.format("ID", "NAME", "SCOPES", "HINT", "LAST USED", "MONTHLY BUDGET", "STATE"))
-            async for key in TenantClient(client).keys(workspace):
-                if as_json:
-                    print_json(key)
-                else:
-                    say(_row(key))
+            return [key async for key in TenantClient(client).keys(workspace)]
 
-    asyncio.run(run())
+    keys = asyncio.run(read())
+    if not as_json:
+        print_table(HEADINGS, map(_row, keys), layout=LAYOUT)
+        return
+    for key in keys:
+        print_json(key)
 
 
 @keys_command.command("budget")
@@ -174,9 +176,9 @@ def _print_key(key: CreatedKey, *, as_json: bool) -> None:
     say(key.key)
 
 
-def _row(key: Key) -> str:
+def _row(key: Key) -> Sequence[str]:
     used = "never" if key.last_used_at is None else moment(key.last_used_at)
-    return LAYOUT.format(key.id, key.name, ",".join(key.scopes), key.hint, used, _budget(key), _state(key))
+    return (key.id, key.name, ",".join(key.scopes), key.hint, used, _budget(key), _state(key))
 
 
 def _budget(key: Key) -> str:

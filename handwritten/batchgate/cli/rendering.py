@@ -25,8 +25,8 @@ from batchgate_api.gateway import (
 )
 
 HEADINGS: Final = ("ID", "STATUS", "CREATED", "MODEL", "NAME", "DONE", "COST", "TIME", "REQUESTS")
-NUMBERS: Final = frozenset({"DONE", "COST"})
-"""The columns that are aligned to the right."""
+TERMINAL_HEADINGS: Final = ("ID", "STATUS", "CREATED (UTC)", "MODEL", "NAME", "DONE", "FAILED", "COST", "TIME")
+TERMINAL_NUMBERS: Final = frozenset({"DONE", "FAILED", "COST"})
 ID_WIDTH: Final = 34
 """The width of the gateway's ids, so that the columns of all pages align."""
 STATUS_WIDTH: Final = len("in_progress")
@@ -63,22 +63,32 @@ def heading() -> str:
 
 def table_row(batch: BatchSummary) -> str:
     """Return the line of a batch in the table; ``show`` prints why it is paused."""
-    batch_id, status, created, model, name, *numbers = row_cells(batch)
-    return _row((batch_id, status, created, cut(model, MODEL_WIDTH), cut(name, NAME_WIDTH), *numbers))
-
-
-def row_cells(batch: BatchSummary) -> Sequence[str]:
-    """Return the cells of a batch under the `HEADINGS`."""
     counts = outcome(batch) + (" (paused)" if batch.paused else "")
-    done = f"{batch.total - _open(batch)}/{batch.total}"
+    model, name = cut(batch.model or "-", MODEL_WIDTH), cut(batch.name or "-", NAME_WIDTH)
+    start = (batch.id, batch.status, moment(batch.created_at), model, name)
+    return _row((*start, _done(batch), _cost(batch), span_text(batch) or "-", counts))
+
+
+def terminal_cells(batch: BatchSummary) -> Sequence[str]:
+    """Return the cells of a batch under the `TERMINAL_HEADINGS`, which are narrower than the line of `table_row`."""
+    status = "paused" if batch.paused is not None else batch.status
+    failed = batch.errored + batch.expired + batch.canceled
+    created = moment(batch.created_at)[len("2026-") : -len(":00Z")]  # batches are kept for a month
+    start = (batch.id, status, created, batch.model or "-", batch.name or "-", _done(batch))
+    return (*start, f"{failed}" if failed else "-", _cost(batch), span_text(batch) or "-")
+
+
+def _done(batch: BatchSummary) -> str:
+    return f"{batch.total - _open(batch)}/{batch.total}"
+
+
+def _cost(batch: BatchSummary) -> str:
     spent = batch.spent.direct_usd + batch.spent.native_usd
-    cost = f"${spent:,.2f}" if spent else "-"
-    start = (batch.id, batch.status, moment(batch.created_at), batch.model or "-", batch.name or "-")
-    return (*start, done, cost, span_text(batch) or "-", counts)
+    return f"${spent:,.2f}" if spent else "-"
 
 
-def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
-    """Return the facts about a batch, one a line."""
+def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[tuple[str, str]]:
+    """Return the facts about a batch by name."""
     facts: tuple[tuple[str, str | None], ...] = (
         ("Batch", batch.id),
         ("Name", progress.name),
@@ -109,7 +119,7 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[str]:
         ("Archived", batch.archived_at and moment(batch.archived_at)),
         ("Results", batch.results_url),
     )
-    return (f"{name:<10}{text}" for name, text in facts if text)
+    return ((name, text) for name, text in facts if text)
 
 
 def calls_in_flight(cap: int) -> str:
@@ -129,7 +139,8 @@ def _refusal(refusal: BatchRefusal) -> str:
     """Return the latest error after which a request waits for another call."""
     status = "" if refusal.status is None else f" ({refusal.status})"
     where = f"model {refusal.model!r} of account {refusal.account!r}"
-    return f"{moment(refusal.at)} {where}: {refusal.code}{status}: {refusal.message}"
+    hint = "; its setting timeout says how long a call may take" if refusal.code == "timeout_error" else ""
+    return f"{moment(refusal.at)} {where}: {refusal.code}{status}: {refusal.message}{hint}"
 
 
 def calls_text(model: ModelConcurrency) -> str:

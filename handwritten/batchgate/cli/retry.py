@@ -11,6 +11,7 @@ import click
 from msgspec import UNSET, UnsetType
 
 from batchgate.cli.connection import Connection, connected
+from batchgate.cli.creation_options import batch_name
 from batchgate.cli.failures import CommandFailed, ConnectionBroken
 from batchgate.cli.money import money_of
 from batchgate.cli.output_file import STANDARD_OUTPUT, check_output
@@ -49,7 +50,9 @@ def _read_budget(_context: click.Context, _parameter: click.Parameter, value: st
 )
 @click.option("--model", help="Use this model.")
 @click.option("--account", metavar="NAME", help="Use this provider account.")
-@click.option("--name", help="Give the new batch a name; without it, it has the name of the batch ID.")
+@click.option(
+    "--name", callback=batch_name, help="Give the new batch a name; without it, it has the name of the batch ID."
+)
 @click.option(
     "--webhook",
     metavar="URL|none",

@@ -12,9 +12,9 @@ import click
 from msgspec import structs
 
 from batchgate.cli.connection import Connection, connected
-from batchgate.cli.creation_options import Creation, creation_options
+from batchgate.cli.creation_options import LONGEST_NAME, Creation, creation_options
 from batchgate.cli.estimate_text import error_lines, estimate_lines
-from batchgate.cli.failures import INTERRUPTED_STATUS, CommandFailed
+from batchgate.cli.failures import INTERRUPTED_STATUS, BatchPaused, CommandFailed
 from batchgate.cli.output_file import STANDARD_OUTPUT, check_output
 from batchgate.cli.run_answers import write_run
 from batchgate.cli.run_batches import create_batches, part_body, part_fields
@@ -33,7 +33,6 @@ from batchgate.tables.writing import check_format
 from batchgate_api.anthropic import MessageBatch
 from batchgate_api.gateway import BatchProgress
 
-LONGEST_NAME: Final = 128
 GOES_ON: Final = "The batches continue on the gateway. The same command goes on where this one stopped."
 
 
@@ -146,6 +145,8 @@ class _Run:
                 counts = await wait_for_all(client, ids)
                 await write_run(client, self._source, self._parts, ids, target)
                 return [await client.find(batch_id) for batch_id in ids], counts
+        except BatchPaused:
+            raise
         except (CommandFailed, TableError) as error:
             raise CommandFailed(f"{error}\n{GOES_ON}" if ids else str(error)) from error
 

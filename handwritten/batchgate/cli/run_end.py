@@ -12,7 +12,7 @@ from msgspec import structs
 from batchgate.cli.connection import Connection
 from batchgate.cli.failures import INCOMPLETE_STATUS
 from batchgate.cli.output_file import STANDARD_OUTPUT
-from batchgate.cli.run_report import end_facts, failure_table
+from batchgate.cli.run_report import end_facts, print_failures
 from batchgate.cli.terminal_text import say
 from batchgate_api.anthropic import MessageBatch
 from batchgate_api.gateway import BatchProgress, BatchSpend, FailureGroup
@@ -27,8 +27,7 @@ def report_run(
 ) -> None:
     """Print failures and the line of the end on stderr; exit with `INCOMPLETE_STATUS` if not all rows have answers."""
     total = summed(counts)
-    for line in failure_table(total.failures):
-        say(line, err=True)
+    print_failures(total.failures, err=True)
     place = "" if target == STANDARD_OUTPUT else f" Answers: {target}"
     say(f"{end_facts(total, _span(batches))}.{place}{_retries(connection, counts)}", err=True)
     if total.succeeded < total.total:

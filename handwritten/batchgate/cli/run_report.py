@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -15,13 +15,17 @@ from batchgate.cli.duration import duration
 from batchgate.cli.failures import INCOMPLETE_STATUS
 from batchgate.cli.output_file import STANDARD_OUTPUT
 from batchgate.cli.rendering import VALIDATION_FAILED, cut, dollars
+from batchgate.cli.terminal_table import is_terminal, print_table
 from batchgate.cli.terminal_text import say
 from batchgate_api.anthropic import MessageBatch
 from batchgate_api.gateway import BatchProgress, FailureGroup
 
+HEADINGS: Final = ("COUNT", "KIND", "MESSAGE", "FIRST IDS")
 MOST_GROUPS: Final = 10
 """Groups in the table; `show --json` has the rest."""
 MESSAGE_WIDTH: Final = 80
+TERMINAL_MESSAGE_WIDTH: Final = 320
+"""Characters of a message where a terminal folds it."""
 SHOWN_IDS: Final = 3
 ID_WIDTH: Final = 24
 """Maximum number of characters of an id in the table."""
@@ -35,8 +39,7 @@ def report_end(
 
     ``target`` is where its results were written, if they were.
     """
-    for line in failure_table(progress.failures):
-        say(line, err=True)
+    print_failures(progress.failures, err=True)
     say(end_line(connection, batch, progress, target), err=True)
     if progress.status == "failed" or progress.succeeded < progress.total:
         context.exit(INCOMPLETE_STATUS)
@@ -94,21 +97,19 @@ def _next_steps(connection: Connection, batch: MessageBatch, progress: BatchProg
     return f"{place}{';' if place else ''} to retry the others: {connection.command('retry', batch.id)}"
 
 
-def failure_table(groups: Sequence[FailureGroup]) -> Iterator[str]:
-    """Return the groups of failures, one a line under a heading; nothing if there are none."""
-    rows = [("COUNT", "KIND", "MESSAGE", "FIRST IDS")]
-    rows += [(f"{group.count:,}", group.kind, _message(group), _ids(group)) for group in groups[:MOST_GROUPS]]
+def print_failures(groups: Sequence[FailureGroup], *, err: bool = False) -> None:
+    """Print the groups of failures as a table; nothing if there are none."""
     if not groups:
         return
-    number, kind, message, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
-    for row in rows:
-        yield f"{row[0]:>{number}}  {row[1]:<{kind}}  {row[2]:<{message}}  {row[3]}"
+    width = TERMINAL_MESSAGE_WIDTH if is_terminal(err=err) else MESSAGE_WIDTH
+    rows = ((f"{group.count:,}", group.kind, _message(group, width), _ids(group)) for group in groups[:MOST_GROUPS])
+    print_table(HEADINGS, rows, right={"COUNT"}, err=err)
     if len(groups) > MOST_GROUPS:
-        yield f"and {len(groups) - MOST_GROUPS} more groups"
+        say(f"and {len(groups) - MOST_GROUPS} more groups", err=err)
 
 
-def _message(group: FailureGroup) -> str:
-    return OTHERS if group.message is None else cut(group.message, MESSAGE_WIDTH)
+def _message(group: FailureGroup, width: int) -> str:
+    return OTHERS if group.message is None else cut(group.message, width)
 
 
 def _ids(group: FailureGroup) -> str:

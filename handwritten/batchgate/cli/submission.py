@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final, Protocol
@@ -18,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from batchgate.cli.failures import SubmissionRefused
-from batchgate.engine.model.decoding_errors import DECODING_ERRORS, describe_decoding_error
+from batchgate.cli.request_lines import LineFault, RequestLines
 from batchgate.engine.model.text_encoding import Utf8Decoder
 
 PIECE: Final = 256 * 1024
@@ -30,7 +31,6 @@ LONGEST_START: Final = 64 * 1024
 
 _CREATE_BODY: Final = re.compile(rb'\s*\{\s*"requests"\s*:')
 _BLANK: Final = b" \t\r\n"
-_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class LineCheck(Protocol):
@@ -40,20 +40,24 @@ class LineCheck(Protocol):
         """Count a line that is sent."""
         ...
 
-    def refuse(self, number: int, message: str) -> None:
+    def refuse(self, number: int, fault: LineFault) -> None:
         """Take an invalid line, which is not sent if this returns; may raise `SubmissionRefused`."""
         ...
 
 
-class FirstInvalidLine:
-    """The `LineCheck` of a submission: an invalid line ends it."""
+class SentLines:
+    """The `LineCheck` of a submission: knows the line of each request; an invalid line ends it."""
+
+    def __init__(self) -> None:
+        self.numbers = array("Q")
 
     def accept(self, number: int) -> None:
         """Count a line that is sent."""
+        self.numbers.append(number)
 
-    def refuse(self, number: int, message: str) -> None:
+    def refuse(self, number: int, fault: LineFault) -> None:
         """Raise `SubmissionRefused`."""
-        raise SubmissionRefused(f"line {number}: {message}")
+        raise SubmissionRefused(f"line {number}: {fault}")
 
 
 class Content(Struct, frozen=True):
@@ -90,17 +94,12 @@ def is_document(start: bytes) -> bool:
 
 
 async def create_body(
-    content: Content, check: LineCheck | None = None, fields: Mapping[str, object] | None = None
+    content: Content, check: LineCheck, fields: Mapping[str, object] | None = None
 ) -> AsyncIterator[bytes]:
-    """Convert the content of a file into a request body with more ``fields``; raises `SubmissionRefused`.
-
-    Without a ``check``, that is at the first invalid line.
-    """
+    """Convert the content of a file into a request body with more ``fields``; raises `SubmissionRefused`."""
     more = b"".join(b"%b:%b," % (msgspec.json.encode(k), msgspec.json.encode(v)) for k, v in (fields or {}).items())
-    if is_document(content.start):
-        body = _without_brace(content.whole)
-    else:
-        body = _framed(_lines(content.whole), check or FirstInvalidLine())
+    is_lines = not is_document(content.start)
+    body = _framed(_lines(content.whole), check) if is_lines else _without_brace(content.whole)
     yield b"{" + more
     async for part in body:
         yield part
@@ -109,9 +108,12 @@ async def create_body(
 async def first_lines(content: Content, count: int) -> Sequence[bytes]:
     """Read the first lines that are not blank; raises `SubmissionRefused`."""
     lines: list[bytes] = []
+    requests, check = RequestLines(), SentLines()
     async with aclosing(_lines(content.whole)) as numbered:
         async for number, line in numbered:
-            if (text := line.strip(_BLANK)) and _is_object(number, text, FirstInvalidLine()):
+            if text := line.strip(_BLANK):
+                if (fault := requests.fault(number, text)) is not None:
+                    check.refuse(number, fault)
                 lines.append(text)
             if len(lines) == count:
                 break
@@ -187,9 +189,13 @@ async def _framed(lines: AsyncIterator[tuple[int, bytes]], check: LineCheck) -> 
     """Wrap lines into a request body, without its first brace; blank lines are skipped."""
     buffer = bytearray(b'"requests":[')
     separator = b""
+    requests = RequestLines()
     async for number, line in lines:
         text = line.strip(_BLANK)
-        if not text or not _is_object(number, text, check):
+        if not text:
+            continue
+        if (fault := requests.fault(number, text)) is not None:
+            check.refuse(number, fault)
             continue
         check.accept(number)
         buffer += separator + text
@@ -198,14 +204,3 @@ async def _framed(lines: AsyncIterator[tuple[int, bytes]], check: LineCheck) -> 
             yield bytes(buffer)
             buffer.clear()
     yield bytes(buffer) + b"]}"
-
-
-def _is_object(number: int, text: bytes, check: LineCheck) -> bool:
-    try:
-        _OBJECT.decode(text)
-    except DECODING_ERRORS as error:
-        problem = describe_decoding_error(error)
-        hint = '; a file that is one JSON document must begin with {"requests": [' if number == 1 else ""
-        check.refuse(number, f"{problem.message}{hint}")
-        return False
-    return True

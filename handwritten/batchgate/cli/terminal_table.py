@@ -27,15 +27,47 @@ STYLES: Final[Mapping[str, str]] = {
 """The colour of a cell that says a state."""
 
 
+NAME_WIDTH: Final = 10
+"""The width of the names of facts where no terminal is."""
+
+
 def print_table(
-    headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[str] = (), err: bool = False
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Collection[str] = (),
+    cut: Collection[str] = (),
+    layout: str | None = None,
+    err: bool = False,
 ) -> None:
-    """Print rows under their headings on stdout or stderr; ``right`` names the columns of numbers."""
+    """Print rows under their headings on stdout or stderr; ``right`` names the columns of numbers.
+
+    A narrow terminal shows the beginning of the columns ``cut``, and folds others, but for ids, states and numbers.
+    ``layout`` is the format of the lines where no terminal is; without it, columns are as wide as their widest cell.
+    """
     if is_terminal(err=err):
-        _print_fitted(headings, rows, right, err=err)
+        _print_fitted(headings, rows, right, cut, err=err)
         return
-    for line in aligned(headings, rows, right):
+    lines = aligned(headings, rows, right) if layout is None else (layout.format(*row) for row in (headings, *rows))
+    for line in lines:
         say(line, err=err)
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print named facts on stdout, one a line; on a terminal, long ones go on below themselves."""
+    if not is_terminal():
+        for name, text in facts:
+            say(f"{name:<{NAME_WIDTH}}{text}")
+        return
+    from rich.table import Table  # noqa: PLC0415 - only terminals need it
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, text in facts:
+        table.add_row(name, Text(printable(text), style=STYLES.get(text, "")))
+    terminal().print(table)
 
 
 def aligned(headings: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> Iterator[str]:
@@ -60,18 +92,25 @@ def terminal(*, err: bool = False) -> Console:
     return Console(stderr=err, highlight=False, markup=False, emoji=False)
 
 
-def _print_fitted(headings: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str], *, err: bool) -> None:
+def _print_fitted(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Collection[str],
+    cut: Collection[str],
+    *,
+    err: bool,
+) -> None:
     from rich.table import Table  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415 - as above
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
-        table.add_column(
-            heading,
-            justify="right" if heading in right else "left",
-            no_wrap=heading in {"ID", *right},
-            overflow="fold",
-        )
+        is_right, is_whole = heading in right, heading in {"ID", "STATUS", "STATE", *right}
+        table.add_column(heading, justify="right" if is_right else "left", no_wrap=is_whole, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell), style=STYLES.get(cell, "")) for cell in row))
+        cells = [Text(printable(cell), style=STYLES.get(cell, "")) for cell in row]
+        for heading, cell in zip(headings, cells, strict=True):
+            if heading in cut:
+                cell.no_wrap, cell.overflow = True, "ellipsis"
+        table.add_row(*cells)
     terminal(err=err).print(table)

@@ -10,6 +10,8 @@ from msgspec import structs
 from batchgate.cli.connection import Connection
 from batchgate.cli.failures import GatewayRefused
 from batchgate.cli.file_dialect import dialect_of
+from batchgate.cli.refusal_text import in_words
+from batchgate.cli.request_lines import LineFault
 from batchgate.cli.submission import create_body, open_content, read_pieces
 from batchgate_api.gateway import BatchEstimate, LaneEstimate, RequestFault
 
@@ -50,21 +52,22 @@ class CheckedLines:
         """Count a line that is sent."""
         self._sent.append(number)
 
-    def refuse(self, number: int, message: str) -> None:
+    def refuse(self, number: int, fault: LineFault) -> None:
         """Count an invalid line."""
         self.invalid += 1
         if len(self.faults) < MAX_ERRORS:
             self.faults.append(
                 RequestFault(
-                    index=None, line=number, custom_id=None, param=None, code="invalid_json_line", message=message
+                    index=None, line=number, custom_id=None, param=fault.param, code=fault.code, message=fault.message
                 )
             )
 
     def numbered(self, fault: RequestFault) -> RequestFault:
         """Return an error of the gateway with the line of its request."""
+        said = structs.replace(fault, message=in_words(fault.message))
         if fault.index is None or not self._sent:
-            return fault
-        return structs.replace(fault, index=None, line=self._sent[fault.index])
+            return said
+        return structs.replace(said, index=None, line=self._sent[fault.index])
 
 
 async def validate(connection: Connection, file: BinaryIO, *, account: str | None, lane: str | None) -> BatchEstimate:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import click
 
 from batchgate.cli.connection import Connection, connected
-from batchgate.cli.failures import INTERRUPTED_STATUS, CommandFailed, GatewayRefused
+from batchgate.cli.failures import INTERRUPTED_STATUS, BatchPaused, CommandFailed, GatewayRefused
 from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.output_file import check_output
 from batchgate.cli.rendering import print_json
@@ -63,6 +63,9 @@ def finish(
     except KeyboardInterrupt:
         say(f"Stopped waiting. {later}", err=True)
         context.exit(INTERRUPTED_STATUS)
+    except BatchPaused as error:
+        go_on, end = (connection.command(word, batch_id) for word in ("resume", "cancel"))
+        raise CommandFailed(f"{error}\nTo send the others all the same: {go_on}; to end the batch: {end}") from error
     except CommandFailed as error:
         if isinstance(error, GatewayRefused) and not error.retry_safe:
             raise  # there is no such batch, or the key may not read it

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from batchgate.cli.failed_lines import failed_lines
-from batchgate.cli.failures import CallFailed
+from batchgate.cli.failures import BatchPaused, CallFailed
 from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.output_file import output_file
-from batchgate.cli.progress_bar import progress_bar
+from batchgate.cli.progress_bar import progress_bars
 from batchgate.cli.terminal_text import say
 from batchgate_api.gateway import BatchProgress
 
@@ -30,22 +30,33 @@ async def wait_until_ended(client: GatewayClient, batch_id: str) -> BatchProgres
 
 
 async def wait_for_all(client: GatewayClient, batch_ids: Sequence[str]) -> Sequence[BatchProgress]:
-    """Return the counts of batches once all have ended; raises `CallFailed` if the gateway stays unreachable."""
+    """Return the counts of batches once all have ended.
+
+    Raises `CallFailed` if the gateway stays unreachable, and `BatchPaused` for a batch that would wait in vain.
+    """
     found = [await client.progress(batch_id) for batch_id in batch_ids]
     pause = SHORTEST_PAUSE
     reported: str | None = None
-    with progress_bar("Waiting for results", sys.stderr) as draw:  # because stdout is for ids and results
+    with progress_bars("Waiting for results", sys.stderr) as draw:  # because stdout is for ids and results
         while True:
             draw(found)
+            _check_errors(found)
             reason = next((batch.paused.reason for batch in found if batch.paused is not None), None)
             if reason is not None and reason != reported:
                 reported = reason
-                say(f"\nWaiting: {reported}", err=True)
+                say(f"Waiting: {reported}", err=True)
             if all(_has_ended(batch) for batch in found):
                 return found
             await asyncio.sleep(pause)
             pause = min(1.2 * pause, LONGEST_PAUSE)
             found = [batch if _has_ended(batch) else await read_progress(client, batch.id) for batch in found]
+
+
+def _check_errors(batches: Sequence[BatchProgress]) -> None:
+    """Raise `BatchPaused` for a batch that was paused because its requests fail alike: time does not mend that."""
+    for batch in batches:
+        if batch.paused is not None and batch.paused.code == "identical_errors" and not _has_ended(batch):
+            raise BatchPaused(batch.id, batch.paused.reason)
 
 
 def _has_ended(batch: BatchProgress) -> bool:

@@ -16,7 +16,7 @@ from batchgate.cli.connection import Connection, connected
 from batchgate.cli.event_reader import BatchEvent, follow
 from batchgate.cli.failures import INTERRUPTED_STATUS
 from batchgate.cli.gateway_client import GatewayClient
-from batchgate.cli.progress_bar import Draw, progress_bar
+from batchgate.cli.progress_bar import Draw, progress_bars
 from batchgate.cli.rendering import print_json
 from batchgate.cli.terminal_text import say
 from batchgate.cli.wait import finish
@@ -69,12 +69,12 @@ async def _watch_all(connection: Connection, *, as_json: bool) -> None:
 
 @asynccontextmanager
 async def _display(*, as_json: bool) -> AsyncIterator[Show]:
-    """Yield what shows an event: as JSON, on one line of a terminal, or in lines."""
+    """Yield what shows an event: as JSON, in the bars of a terminal, or in lines."""
     lines = BatchLines()
     if as_json:
         yield print_json
     elif sys.stdout.isatty():
-        with progress_bar("Watching", sys.stdout) as draw:
+        with progress_bars("Watching", sys.stdout) as draw:
             yield partial(_redraw, lines, draw)
     else:
         ticking = asyncio.create_task(_say_each_minute(lines), name="minutes")
@@ -93,11 +93,11 @@ def _say_change(lines: BatchLines, event: BatchEvent) -> None:
 
 
 def _redraw(lines: BatchLines, draw: Draw, event: BatchEvent) -> None:
-    """Draw the bar again; a change that matters goes above it."""
+    """Draw the bars again; a change that matters goes above them."""
     if isinstance(event.data, BatchSummary):
         line = lines.change(event.data)
         if line is not None:
-            say(f"\n{line}")
+            say(line)
         draw([*lines.unfinished.values()] or [event.data])
 
 

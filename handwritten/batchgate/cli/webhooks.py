@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import click
@@ -12,6 +12,7 @@ from msgspec import UNSET
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.rendering import moment, print_json
+from batchgate.cli.terminal_table import print_table
 from batchgate.cli.terminal_text import say
 from batchgate.cli.webhook_client import WebhookClient
 from batchgate.engine.model.webhook import EVENT_TYPES, DeliveryState
@@ -19,7 +20,9 @@ from batchgate_api.gateway import CreatedWebhook, CreateWebhook, Webhook, Webhoo
 
 T = TypeVar("T")
 
+HEADINGS: Final = ("ID", "CREATED", "URL", "EVENTS")
 LAYOUT: Final = "{:<30}  {:<20}  {:<40}  {}"
+DELIVERY_HEADINGS: Final = ("EVENT", "TYPE", "BATCH", "CREATED", "STATE", "ATTEMPTS", "ERROR")
 DELIVERY_LAYOUT: Final = "{:<30}  {:<20}  {:<34}  {:<20}  {:<9}  {:>8}  {}"
 STATES: Final[tuple[DeliveryState, ...]] = ("pending", "delivered", "failed")
 MONTH: Final = 30 * 24 * 60 * 60
@@ -55,13 +58,12 @@ def add_command(connection: Connection, target: str | None, events: tuple[Webhoo
 @connected
 def list_command(connection: Connection, *, as_json: bool) -> None:
     """List the webhooks, the oldest first."""
+    webhooks = _run(connection, lambda client: client.list())
     if not as_json:
-        say(LAYOUT.format("ID", "CREATED", "URL", "EVENTS"))
-    for webhook in _run(connection, lambda client: client.list()):
-        if as_json:
-            print_json(webhook)
-        else:
-            say(_row(webhook))
+        print_table(HEADINGS, map(_row, webhooks), layout=LAYOUT)
+        return
+    for webhook in webhooks:
+        print_json(webhook)
 
 
 @webhooks_command.command("remove")
@@ -115,12 +117,10 @@ def deliveries_command(
     """List what was sent to the webhook ID, newest first, and how that ended."""
     found = _run(connection, lambda client: client.deliveries(webhook_id, state, limit))
     if not as_json:
-        say(DELIVERY_LAYOUT.format("EVENT", "TYPE", "BATCH", "CREATED", "STATE", "ATTEMPTS", "ERROR"))
+        print_table(DELIVERY_HEADINGS, map(_delivery_row, found), right={"ATTEMPTS"}, layout=DELIVERY_LAYOUT)
+        return
     for delivery in found:
-        if as_json:
-            print_json(delivery)
-        else:
-            say(_delivery_row(delivery))
+        print_json(delivery)
 
 
 @webhooks_command.command("replay")
@@ -156,19 +156,19 @@ def _print_sent(delivery: WebhookDelivery, *, as_json: bool) -> None:
         say(f"{delivery.event_id} ({delivery.type}) is being sent.")
 
 
-def _row(webhook: Webhook) -> str:
+def _row(webhook: Webhook) -> Sequence[str]:
     events = "all" if len(webhook.events) == len(EVENT_TYPES) else ", ".join(webhook.events)
-    return LAYOUT.format(webhook.id, moment(webhook.created_at), _target(webhook), events)
+    return (webhook.id, moment(webhook.created_at), _target(webhook), events)
 
 
-def _delivery_row(delivery: WebhookDelivery) -> str:
-    return DELIVERY_LAYOUT.format(
+def _delivery_row(delivery: WebhookDelivery) -> Sequence[str]:
+    return (
         delivery.event_id,
         delivery.type,
         delivery.batch_id or "-",
         moment(delivery.created_at),
         delivery.state,
-        delivery.attempts,
+        str(delivery.attempts),
         delivery.error or "-",
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import click
@@ -12,12 +12,13 @@ from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.rendering import moment, print_json
 from batchgate.cli.tenant_client import TenantClient, quota_changes
+from batchgate.cli.terminal_table import print_table
 from batchgate.cli.terminal_text import say
 from batchgate_api.gateway import Workspace
 
 C = TypeVar("C", bound=Callable[..., object])
 
-NAME_WIDTH: Final = 24
+LAYOUT: Final = "{:<24}  {}"
 NO_QUOTA: Final = "none"
 """Removes a quota."""
 
@@ -66,17 +67,17 @@ def workspaces_command() -> None:
 def list_command(connection: Connection, *, as_json: bool) -> None:
     """List the workspaces by name."""
 
-    async def run() -> None:
+    async def read() -> Sequence[Workspace]:
         async with connection.client() as client:
-            if not as_json:
-                say(f"{'NAME':<{NAME_WIDTH}}  CREATED")
-            async for workspace in TenantClient(client).workspaces():
-                if as_json:
-                    print_json(workspace)
-                else:
-                    say(f"{workspace.name:<{NAME_WIDTH}}  {moment(workspace.created_at)}")
+            return [workspace async for workspace in TenantClient(client).workspaces()]
 
-    asyncio.run(run())
+    workspaces = asyncio.run(read())
+    if not as_json:
+        rows = ((workspace.name, moment(workspace.created_at)) for workspace in workspaces)
+        print_table(("NAME", "CREATED"), rows, layout=LAYOUT)
+        return
+    for workspace in workspaces:
+        print_json(workspace)
 
 
 @workspaces_command.command("create")
