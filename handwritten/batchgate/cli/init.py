@@ -11,6 +11,7 @@ from typing import Final
 import click
 from msgspec import structs
 
+from batchgate.accounts import SIMULATOR
 from batchgate.cli.failures import CommandFailed
 from batchgate.cli.settings_template import FirstAccount, settings_text
 from batchgate.cli.terminal_text import say
@@ -20,7 +21,6 @@ from batchgate.providers.registry.providers import PROVIDERS, Provider
 from batchgate.setting_names import near_provider
 from batchgate.settings import DEFAULT_FILE, load_settings
 
-SIMULATOR: Final = "simulator"
 SUGGESTED: Final = ("anthropic", "openai", "gemini", "openrouter", "ollama", "vllm", SIMULATOR)
 """The providers that the question names; all others are accepted too."""
 PRIVATE: Final = 0o600

@@ -23,6 +23,7 @@ from batchgate.cli.run_options import Question, question_options
 from batchgate.cli.run_plan import PartRows, RunPart, RunSource, first_rows, plan_run
 from batchgate.cli.terminal_text import say
 from batchgate.cli.trial import may_go_on, show_trial, trial_options
+from batchgate.cli.wait import paused_failure
 from batchgate.cli.waiting import wait_for_all
 from batchgate.tables.answer_columns import AnswerColumns
 from batchgate.tables.answer_table import AnswerTable
@@ -145,8 +146,8 @@ class _Run:
                 counts = await wait_for_all(client, ids)
                 await write_run(client, self._source, self._parts, ids, target)
                 return [await client.find(batch_id) for batch_id in ids], counts
-        except BatchPaused:
-            raise
+        except BatchPaused as error:
+            raise paused_failure(self._connection, error) from error
         except (CommandFailed, TableError) as error:
             raise CommandFailed(f"{error}\n{GOES_ON}" if ids else str(error)) from error
 

@@ -64,8 +64,7 @@ def finish(
         say(f"Stopped waiting. {later}", err=True)
         context.exit(INTERRUPTED_STATUS)
     except BatchPaused as error:
-        go_on, end = (connection.command(word, batch_id) for word in ("resume", "cancel"))
-        raise CommandFailed(f"{error}\nTo send the others all the same: {go_on}; to end the batch: {end}") from error
+        raise paused_failure(connection, error) from error
     except CommandFailed as error:
         if isinstance(error, GatewayRefused) and not error.retry_safe:
             raise  # there is no such batch, or the key may not read it
@@ -73,6 +72,12 @@ def finish(
     if as_json:
         print_json(batch)
     report_end(context, connection, batch, progress, target)
+
+
+def paused_failure(connection: Connection, error: BatchPaused) -> CommandFailed:
+    """Return the failure to wait for a paused batch, with what its owner can do."""
+    go_on, end = (connection.command(word, error.batch_id) for word in ("resume", "cancel"))
+    return CommandFailed(f"{error}\nTo send the others all the same: {go_on}; to end the batch: {end}")
 
 
 async def _wait_and_write(
