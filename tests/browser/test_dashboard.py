@@ -150,15 +150,15 @@ async def test_a_csv_file_becomes_a_batch_after_a_trial(browser: Browser, gatewa
         page = person.page
         await person.open("new")
         await page.locator("#file").set_input_files(tmp_path / "countries.csv")
-        await page.get_by_label("Template").fill("The capital of {{name}} and {{nothing}}?")
-        await expect(page.get_by_text("The file has no column “nothing”.")).to_be_visible()
-        await page.get_by_label("Template").fill("The capital of {{name}}?")
+        await page.get_by_label("Template").fill("The capital of {name} and {nothing}?")
+        await expect(page.get_by_text("The file has no column “nothing”. Write {{ for a brace.")).to_be_visible()
+        await page.get_by_label("Template").fill("The {{capital}} of {name}?")
         await page.get_by_label("Model").fill("quick")
         await expect(page.get_by_text("9 requests are valid")).to_be_visible()
         await person.shoot("new-batch")
         await page.get_by_role("button", name="Run 3 rows first").click()
         await expect(page.get_by_role("heading", name="countries (3 rows)")).to_be_visible()
-        await expect(page.get_by_text("You said: The capital of country, 2?")).to_be_visible()
+        await expect(page.get_by_text("You said: The {capital} of country, 2?")).to_be_visible()
 
 
 async def test_faults_of_a_jsonl_file_are_shown_by_line(browser: Browser, gateway: Gateway, tmp_path: Path) -> None:

@@ -28,12 +28,19 @@ export function readCsv(text) {
   return rows;
 }
 
-/** Put the values of columns in place of their names in double braces; other braces stay. */
+// As in `batchgate run`: {column} stands for a value, {{ and }} for braces.
+const PARTS = /\{\{|\}\}|\{([^{}]*)\}|\{/g;
+
+/** Put the values of columns in place of their names in braces. */
 export function fillTemplate(template, columns, values) {
-  return template.replace(/\{\{\s*([^{}]+?)\s*\}\}/g, (whole, name) => (columns.includes(name) ? values[columns.indexOf(name)] ?? "" : whole));
+  return template.replace(PARTS, (part, name) => (name === undefined ? part[0] : values[columns.indexOf(name)] ?? ""));
 }
 
-/** Return the names in a template that are no columns. */
-export function unknownColumns(template, columns) {
-  return [...template.matchAll(/\{\{\s*([^{}]+?)\s*\}\}/g)].map((match) => match[1]).filter((name) => !columns.includes(name));
+/** Return what is wrong with a template, or nothing. */
+export function templateFault(template, columns) {
+  for (const [part, name] of template.matchAll(PARTS)) {
+    if (part === "{") return "A brace is not closed. Write {{ for a brace.";
+    if (name !== undefined && !columns.includes(name)) return `The file has no column “${name}”. Write {{ for a brace.`;
+  }
+  return null;
 }

@@ -1,7 +1,7 @@
 // A new batch: from a JSONL file as it is, or from a CSV file and a template for its prompts.
 
 import { get, post, query } from "../api.js";
-import { fillTemplate, readCsv, unknownColumns } from "../csv.js";
+import { fillTemplate, readCsv, templateFault } from "../csv.js";
 import { action, field, fill, h, notify, select } from "../dom.js";
 import { compact, count, duration, money } from "../format.js";
 
@@ -52,7 +52,7 @@ export function newBatchPage(main, session) {
     fill(form,
       source.columns && h("fieldset", {}, h("legend", {}, "Prompt"),
         h("p", { class: "muted" }, "Columns: ", source.columns.map((column) => [h("button", { type: "button", class: "chip", onclick: () => insert(column) }, column), " "])),
-        field("Template", (options.template = h("textarea", { name: "template", rows: 4, oninput: changed, value: `{{${source.columns[0]}}}` })), "{{column}} is replaced by the value of the row."),
+        field("Template", (options.template = h("textarea", { name: "template", rows: 4, oninput: changed, value: `{${source.columns[0]}}` })), "{column} is replaced by the value of the row."),
         field("System prompt", (options.system = h("textarea", { name: "system", rows: 2, oninput: changed })), "Optional."),
         h("div", { class: "fields" },
           field("Model", named("model", { required: true, list: "models", placeholder: "gpt-5-mini" })),
@@ -68,7 +68,7 @@ export function newBatchPage(main, session) {
   }
 
   function insert(column) {
-    options.template.setRangeText(`{{${column}}}`, options.template.selectionStart, options.template.selectionEnd, "end");
+    options.template.setRangeText(`{${column}}`, options.template.selectionStart, options.template.selectionEnd, "end");
     options.template.focus();
     changed();
   }
@@ -82,8 +82,8 @@ export function newBatchPage(main, session) {
   async function check() {
     checking?.abort();
     if (!source) return;
-    const missing = source.columns && unknownColumns(options.template.value, source.columns);
-    if (missing?.length) return fill(found, h("p", { class: "error" }, `The file has no column ${missing.map((name) => `“${name}”`).join(", ")}.`));
+    const fault = source.columns && (templateFault(options.template.value, source.columns) ?? templateFault(options.system.value, source.columns));
+    if (fault) return fill(found, h("p", { class: "error" }, fault));
     if (source.columns && !options.model.value.trim()) return fill(found, h("p", { class: "muted" }, "Name a model to see what the batch needs."));
     checking = new AbortController();
     fill(found, h("p", { class: "muted" }, `Checking ${count(source.size)} requests…`));
