@@ -251,12 +251,12 @@ class BatchProgressHandlers(Protocol):
         """Follow a batch as server-sent events.
 
         Begins with the present state. `progress` is sent when the batch has changed, at most
-        once a second, and `status` when its status has, both with the object that
-        `listAllBatches` returns for it; `action` when a caller has paused or resumed it or
-        moved its deadline, with the entry of its timeline and the `id` of the batch. A line
-        that begins with a colon comes every 15 seconds if nothing else does. The stream ends
-        when the batch has ended or the gateway stops; send the last id as Last-Event-ID to go
-        on. An event may come twice then, and none is left out.
+        once a second and less often to very many streams, and `status` when its status has,
+        both with the object that `listAllBatches` returns for it; `action` when a caller has
+        paused or resumed it or moved its deadline, with the entry of its timeline and the `id`
+        of the batch. A line that begins with a colon comes every 15 seconds if nothing else
+        does. The stream ends when the batch has ended or the gateway stops; send the last id as
+        Last-Event-ID to go on. An event may come twice then, and none is left out.
         """
         ...
 

@@ -21,7 +21,9 @@ from batchgate_api import gateway
 logger = logging.getLogger(__name__)
 
 INTERVAL: Final = 1.0
-"""Seconds between two looks at the store."""
+"""Seconds between two looks at the store, with few streams."""
+STREAMS_A_SECOND: Final = 200
+"""Streams that get events in a second; with more the looks are further apart, and batches keep the processor."""
 MOST_WAITING: Final = 32
 """Pieces that wait for a client; one that reads so slowly is dropped. All streams of a feed share the bytes."""
 
@@ -53,7 +55,7 @@ class EventStream:
 
 
 class EventFeed:
-    """Looks once a second while it has streams, and adds what has changed to each of them."""
+    """Looks about once a second while it has streams, and adds what has changed to each of them."""
 
     def __init__(
         self, look: Callable[[int], Awaitable[Look]], summaries: BatchSummaries, *, ends_with_batch: bool
@@ -104,7 +106,7 @@ class EventFeed:
         """Look until there are no streams; when that fails, they end, and their clients connect again."""
         try:
             while True:
-                await asyncio.sleep(INTERVAL)
+                await asyncio.sleep(INTERVAL * max(1.0, len(self._streams) / STREAMS_A_SECOND))
                 look = await self._look(self._since)
                 await self._publish(look)
                 if self._is_over(look):
