@@ -101,6 +101,16 @@ async def test_ended_batches_are_deleted_and_others_are_named(app: RunningApp) -
     assert (await app.call("GET", f"{BATCHES}/{ended}"))[0] == 404
 
 
+async def test_waiting_and_retrying_print_the_batch_as_json(app: RunningApp) -> None:
+    _, batch = await app.call("POST", BATCHES, json=create_body("a", model="nobody/m"))
+    waited = await run(app, "wait", batch["id"], "--json")
+    assert (waited.exit_code, json.loads(waited.stdout)["processing_status"]) == (3, "ended")
+    retried = json.loads((await run(app, "retry", batch["id"], "--json")).stdout)
+    assert (retried["id"] != batch["id"], retried["total"]) == (True, 1)
+    again = await run(app, "retry", batch["id"], "--wait", "--json")
+    assert (again.exit_code, json.loads(again.stdout)["id"] in again.stderr) == (3, True)
+
+
 async def test_a_batch_that_runs_is_not_deleted_and_the_answer_says_what_to_do(tmp_path: Path) -> None:
     async with running_app(tmp_path, accounts={"sim": simulator(latency=60)}, shutdown_timeout=0) as app:
         batch_id = (await app.create("a"))["id"]

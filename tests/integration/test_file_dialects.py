@@ -115,7 +115,7 @@ def test_the_first_requests_are_tried_shown_and_reused(tmp_path: Path, gateway: 
         ("t.jsonl", '{"prompt": "x"}\n', "it has the fields prompt, and a request has custom_id with params"),
         ("t.jsonl", '{"custom_id": "a"}\n', "params"),
         ("t.jsonl", '[{"custom_id": "a"}]\n', "begin with"),
-        ("t.jsonl", "", "there must be at least 1 request"),
+        ("t.jsonl", "", "the file is empty: a request is a line such as"),
     ],
 )
 def test_a_file_that_holds_no_requests_says_what_to_do(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -56,7 +57,7 @@ def test_a_secret_is_stored_from_stdin_listed_and_deleted(database: Database) ->
     assert commands.run("set", "prod", given=f"{PLANTED}\n").stdout == "prod is stored.\n"
     heading, row = commands.run("list").stdout.splitlines()
     assert heading.split() == ["NAME", "STORED", "REPLACED"]
-    assert row.split()[0] == "prod"
+    assert row.split()[0] == json.loads(commands.run("list", "--json").stdout)["name"] == "prod"
     assert commands.run("delete", "prod").stdout == "prod is deleted.\n"
     again = commands.run("delete", "prod")
     assert (again.returncode, again.stderr) == (1, "Error: there is no secret 'prod'\n")

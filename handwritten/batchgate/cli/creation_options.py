@@ -76,12 +76,15 @@ class Creation(Struct, frozen=True, kw_only=True):
         return None if self.metadata is None else dict(parse_qsl(self.metadata, keep_blank_values=True))
 
 
-def batch_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Check the name of a batch."""
-    name = header_value(context, parameter, value)
-    if name is not None and len(name) > LONGEST_NAME:
-        raise click.BadParameter(f"a name has at most {LONGEST_NAME} characters; this one has {len(name)}")
-    return name
+def bounded_name(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Check the length of the name of a batch."""
+    if value is not None and len(value) > LONGEST_NAME:
+        raise click.BadParameter(f"a name has at most {LONGEST_NAME} characters; this one has {len(value)}")
+    return value
+
+
+def _name_in_header(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    return bounded_name(context, parameter, header_value(context, parameter, value))
 
 
 _OPTIONS: Final = (
@@ -92,7 +95,7 @@ _OPTIONS: Final = (
         help="Call each request (direct), use the provider's batch API (native), or what is cheaper and fits (auto); "
         "without it, the account decides.",
     ),
-    click.option("--name", callback=batch_name, help="Give the batch a name, to find it again."),
+    click.option("--name", callback=_name_in_header, help="Give the batch a name, to find it again."),
     metadata_option("Give the batch a key-value pair; may be repeated."),
     click.option(
         "--priority",

@@ -11,15 +11,16 @@ import click
 from msgspec import UNSET, UnsetType
 
 from batchgate.cli.connection import Connection, connected
-from batchgate.cli.creation_options import batch_name
+from batchgate.cli.creation_options import bounded_name
 from batchgate.cli.failures import CommandFailed, ConnectionBroken
 from batchgate.cli.money import money_of
 from batchgate.cli.output_file import STANDARD_OUTPUT, check_output
+from batchgate.cli.rendering import print_json
 from batchgate.cli.terminal_text import say
 from batchgate.cli.wait import finish
 from batchgate.engine.model.errors import ErrorKind
 from batchgate.engine.model.retry import RetryReason
-from batchgate_api.gateway import RetryBatch
+from batchgate_api.gateway import BatchSummary, RetryBatch
 
 REASONS: Final[tuple[RetryReason, ...]] = ("errored", "expired", "canceled", *get_args(ErrorKind))
 NO_WEBHOOK: Final = "none"
@@ -51,7 +52,7 @@ def _read_budget(_context: click.Context, _parameter: click.Parameter, value: st
 @click.option("--model", help="Use this model.")
 @click.option("--account", metavar="NAME", help="Use this provider account.")
 @click.option(
-    "--name", callback=batch_name, help="Give the new batch a name; without it, it has the name of the batch ID."
+    "--name", callback=bounded_name, help="Give the new batch a name; without it, it has the name of the batch ID."
 )
 @click.option(
     "--webhook",
@@ -72,6 +73,7 @@ def _read_budget(_context: click.Context, _parameter: click.Parameter, value: st
     type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
     help="With --wait: write its results to this file, or to stdout for -.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the new batch as JSON; with --wait, at its end.")
 @connected
 @click.pass_context
 def retry_command(
@@ -88,6 +90,7 @@ def retry_command(
     budget: float | UnsetType | None,
     wait: bool,
     output: Path | None,
+    as_json: bool,
 ) -> None:
     """Retry the requests of the ended batch ID that did not succeed, as a new batch, and print its id.
 
@@ -107,17 +110,19 @@ def retry_command(
         webhook_url=webhook,
         budget_usd=budget,
     )
-    new_id = asyncio.run(_retry(connection, batch_id, retry))
-    say(new_id, err=target == STANDARD_OUTPUT)
+    batch = asyncio.run(_retry(connection, batch_id, retry))
+    if not as_json or wait:
+        say(batch.id, err=as_json or target == STANDARD_OUTPUT)
     if wait:
-        finish(context, connection, new_id, target)
+        finish(context, connection, batch.id, target, as_json=as_json)
+    elif as_json:
+        print_json(batch)
 
 
-async def _retry(connection: Connection, batch_id: str, retry: RetryBatch) -> str:
+async def _retry(connection: Connection, batch_id: str, retry: RetryBatch) -> BatchSummary:
     async with connection.client() as client:
         try:
-            batch = await client.retry(batch_id, retry)
+            return await client.retry(batch_id, retry)
         except ConnectionBroken as error:
             check = connection.command("list", "--limit", "1")
             raise CommandFailed(f"{error} The batch may have been created; check with: {check}") from error
-    return batch.id

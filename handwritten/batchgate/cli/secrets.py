@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -17,18 +17,23 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 import click
 
 from batchgate.cli.failures import CommandFailed
+from batchgate.cli.rendering import print_json
+from batchgate.cli.terminal_table import print_table
 from batchgate.cli.umask import restrict_umask
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.model.secret import MAX_VALUE_LENGTH, Secret
+from batchgate.engine.model.times import rfc3339
 from batchgate.engine.tenancy.secrets import Secrets
 from batchgate.master_key import NEEDS_EXTRA
 from batchgate.secret_access import opened_secrets
 from batchgate.settings import Settings, load_settings
+from batchgate_api import gateway
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+HEADINGS: Final = ("NAME", "STORED", "REPLACED")
 COLUMNS: Final = "{:<32}  {:<20}  {}"
 
 
@@ -71,12 +76,17 @@ def set_command(settings: Settings, name: str) -> None:
 
 
 @secrets_command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one secret a line.")
 @_with_settings
-def list_command(settings: Settings) -> None:
+def list_command(settings: Settings, *, as_json: bool) -> None:
     """List the secrets with the times when they were stored and replaced."""
-    click.echo(COLUMNS.format("NAME", "STORED", "REPLACED"))
-    for secret in _run(settings, lambda secrets: secrets.list()):
-        click.echo(_row(secret))
+    stored = _run(settings, lambda secrets: secrets.list())
+    if not as_json:
+        print_table(HEADINGS, map(_row, stored), layout=COLUMNS)
+        return
+    for secret in stored:
+        created_at, updated_at = rfc3339(secret.created_at), rfc3339(secret.updated_at)
+        print_json(gateway.Secret(name=secret.name, created_at=created_at, updated_at=updated_at))
 
 
 @secrets_command.command("delete")
@@ -124,6 +134,6 @@ def _value() -> str:
     return value
 
 
-def _row(secret: Secret) -> str:
+def _row(secret: Secret) -> Sequence[str]:
     times = (datetime.fromtimestamp(at // MICROSECONDS, UTC) for at in (secret.created_at, secret.updated_at))
-    return COLUMNS.format(secret.name, *(f"{time:%Y-%m-%d %H:%M:%SZ}" for time in times))
+    return (secret.name, *(f"{time:%Y-%m-%d %H:%M:%SZ}" for time in times))

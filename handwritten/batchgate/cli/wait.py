@@ -31,14 +31,18 @@ Wait: TypeAlias = Callable[[GatewayClient, str], Awaitable[BatchProgress]]
     type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
     help="Write the results to this file, or to stdout for -.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the ended batch as JSON, as `show --json` does.")
 @connected
 @click.pass_context
-def wait_command(context: click.Context, connection: Connection, batch_id: str, *, output: Path | None) -> None:
+def wait_command(
+    context: click.Context, connection: Connection, batch_id: str, *, output: Path | None, as_json: bool
+) -> None:
     """Wait until the batch ID has ended, and say how many of its requests succeeded and why the others did not.
 
     The exit status is 0 when all requests succeeded and 3 when some did not.
     """
-    finish(context, connection, batch_id, None if output is None else check_output(output))
+    target = None if output is None else check_output(output)
+    finish(context, connection, batch_id, target, as_json=as_json)
 
 
 def finish(
