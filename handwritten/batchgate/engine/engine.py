@@ -90,14 +90,7 @@ class Engine:
         self.webhooks = Webhooks(needs.webhooks, needs.clock)
         early_quotas = EarlyQuotaCheck(needs.tenants, needs.clock)
         self.batches = self._batches(needs, early_quotas, orphan_blobs, signals)
-        self.steering = BatchSteering(
-            store=needs.store,
-            steering=needs.steering,
-            budgets=needs.budgets,
-            probe=self._probe,
-            clock=needs.clock,
-            signals=signals,
-        )
+        self.steering = self._steering(needs, signals)
         self.estimates = self._estimates(needs)
         self.looks = BatchLooks(needs.store, needs.steering, needs.events, needs.clock)
         self.usage = UsageReports(needs.usage, needs.clock)
@@ -259,6 +252,16 @@ class Engine:
             account_without_price=needs.router.account_without_price,
             fail_fast=needs.fail_fast,
             telemetry=needs.telemetry,
+        )
+
+    def _steering(self, needs: EngineDependencies, signals: BatchSignals) -> BatchSteering:
+        return BatchSteering(
+            store=needs.store,
+            steering=needs.steering,
+            budgets=needs.budgets,
+            probe=self._probe,
+            clock=needs.clock,
+            signals=signals,
         )
 
     def _estimates(self, needs: EngineDependencies) -> BatchEstimates:
