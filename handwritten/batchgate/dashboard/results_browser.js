@@ -60,7 +60,8 @@ export function resultsBrowser(batchId) {
         rows.push(...page.data);
         after = page.next;
         if (after === null || rows.length >= PAGE) break;
-        if (tries) place.textContent = "searching…";
+        if (page.data.length) fill(body, rows.map(rowOf));
+        place.textContent = rows.length ? `${count(rows.length)} found, searching…` : "searching…";
       }
     } catch (error) {
       if (mine === serial) {
