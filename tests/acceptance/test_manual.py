@@ -78,7 +78,8 @@ def test_failed_requests_are_found_retried_and_corrected_as_the_page_says(shell:
     why, retry, merge, _, write, submit, reuse = blocks("how-to/retry-failed.md", "sh")
     batch_id = shell.run("batchgate submit messages.jsonl --wait", status=3).split()[0]
     why, retry, merge, write = (re.sub(r"msgbatch_\w+", batch_id, each) for each in (why, retry, merge, write))
-    row = "1  invalid_request_error  max_tokens: <n> only warms the cache and returns no answer; it should be at lea…  sum-3"
+    message = "max_tokens: <n> only warms the cache and returns no answer; it should be at lea…"
+    row = f"1  invalid_request_error  {message}  sum-3"
     assert re.sub(r"  +", "  ", shell.run(why)).endswith(f"{row}\n")
     shell.run(retry, status=3)
     shell.run(merge)
