@@ -1,8 +1,9 @@
 """Two gateways and three workers on one database lose nothing when they are killed during 20,000 requests.
 
-Each run kills a gateway, a worker and the database. After every run the batch has ended, the results contain each
-custom_id exactly once and in order, and the counts are exact. Only requests that a killed worker had in flight or had
-not flushed are sent again. A failure names its seed. ``FAILOVER_SEEDS=50`` runs more seeds.
+Each run kills a gateway, a worker and the database, and pauses the batch around two of the kills. After every run the
+batch has ended, the results contain each custom_id exactly once and in order, and the counts are exact. Only requests
+that a killed worker had in flight or had not flushed are sent again. A failure names its seed. ``FAILOVER_SEEDS=50``
+runs more seeds.
 """
 
 import os
@@ -89,12 +90,20 @@ def test_a_batch_ends_with_each_request_once_whichever_processes_are_killed(
         kills += rng.choices(kills, k=2)
         moments = sorted(rng.uniform(0.02, 0.8) for _ in kills)
         schedule = ", ".join(f"{kill.__name__} at {moment:.0%}" for kill, moment in zip(kills, moments, strict=True))
+        pauses = rng.sample(range(len(kills)), 2)
+        schedule += f"; paused around the kills {sorted(pauses)}"
         print(f"seed {seed}: {schedule}")
         try:
             batch = fleet.create(requests(REQUESTS), f"key-{seed}")
-            for kill, moment in zip(kills, moments, strict=True):
+            for number, (kill, moment) in enumerate(zip(kills, moments, strict=True)):
                 wait_for_successes(fleet, batch.id, moment * REQUESTS)
+                if number in pauses:
+                    fleet.control("pause", batch.id)
+                    time.sleep(rng.uniform(0, QUIET))
                 kill()
+                if number in pauses:
+                    time.sleep(rng.uniform(0, QUIET))
+                    fleet.control("resume", batch.id)
             check_results(fleet, batch.id, REQUESTS)
             check_resent_requests(fleet, upstream, batch.id, kills.count(fleet.kill_worker))
         except BaseException as error:

@@ -6,8 +6,8 @@ import asyncio
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,39 +15,25 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from msgspec import structs
 
+from batchgate.account_settings import PriceSettings
 from tests.support.databases import DatabaseKind, new_database
+from tests.support.lifecycle_model import AMPLE, ANY_ANSWER, Model
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
 from tests.support.storage_leaks import check_no_storage_leaks
 
 DAY = 24 * 3600
-ACCOUNTS = {"quick": simulator(), "busy": simulator(rate_limit_rate=1.0, retry_after=60.0)}
+ARCHIVED = 29
+"""The age in days at which a batch is archived."""
+PRICES = {"*": PriceSettings(input=3.0, output=15.0)}
+ACCOUNTS = {
+    "quick": structs.replace(simulator(), prices=PRICES),
+    "busy": structs.replace(simulator(rate_limit_rate=1.0, retry_after=60.0), prices=PRICES),
+}
 """``quick`` answers at once. ``busy`` never answers, so its requests wait until the batch ends."""
 TIMEOUT = 120.0  # seconds; only a state that never comes should exceed it, on a machine with much other work too
-
-
-@dataclass
-class Model:
-    """The expected state of a batch: its requests by custom_id with their outcomes, and its status."""
-
-    endings: dict[str, str]
-    """The type of each result; ``?`` if a race between a response and a cancel decides."""
-    created: str = ""
-    age: int = 0
-    days: int = 1
-    """The days from its creation to its expiry."""
-    ended: bool = False
-    canceled: bool = False
-    archived: bool = False
-    paused: bool = False
-    priority: str = "normal"
-    results: list[tuple[str, str]] = field(default_factory=list)
-
-    def end_waiting_requests(self, ending: str) -> None:
-        """Mark the requests that wait for a response as ended with this type; that also ends a pause."""
-        self.ended, self.paused = True, False
-        self.endings = {name: ending if current == "waiting" else current for name, current in self.endings.items()}
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -65,6 +51,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.clock = MovableClock()
         self.models: dict[str, Model] = {}
         self.deleted: list[str] = []
+        self.cost_of_deleted = 0.0
         self.start()
 
     def start(self) -> None:
@@ -111,18 +98,47 @@ class Lifecycle(RuleBasedStateMachine):
         model = self.models[batch_id]
         model.endings = {name: "?" if ending == "succeeded" else ending for name, ending in model.endings.items()}
         assert self.call("POST", f"/api/batches/{batch_id}/pause")[0] == 200
-        model.paused = True
+        model.paused = "requested"
         return batch_id
 
-    def _create_batch(self, answered: int, waiting: int, *, wait: bool = True) -> str:
-        quick = [f"quick-{number}" for number in range(answered)]
+    @rule(target=batches, batch_id=batches)
+    def retry(self, batch_id: str) -> Any:
+        """Make a new batch of the requests of an ended one that did not succeed."""
+        model = self.models.get(batch_id)
+        failed = [name for name, ending in model.results if ending != "succeeded"] if model else []
+        status, answer = self.call("POST", f"/api/batches/{batch_id}/retry", json={})
+        if model is None or not model.ended or model.age >= ARCHIVED or not failed:
+            assert status == (404 if model is None else 400), answer
+            return multiple()
+        assert status == 200, answer
+        endings = {name: "succeeded" if name.startswith("quick") else "waiting" for name in failed}
+        waits = "waiting" in endings.values()
+        self.models[answer["id"]] = Model(endings, created=answer["created_at"], ended=not waits)
+        self.loop.run(self._wait_for_succeeded(answer["id"], list(endings.values()).count("succeeded")))
+        return answer["id"]
+
+    @rule(target=batches, batch_id=batches)
+    def create_with_reuse(self, batch_id: str) -> Any:
+        """Make a batch of the same requests as an ended one, whose successes it takes over without calls."""
+        model = self.models.get(batch_id)
+        if model is None or not model.ended or model.age >= ARCHIVED:
+            return multiple()
+        quick = [name for name, ending in model.results if ending == "succeeded"]
+        return self._create_batch(len(quick), 1, names=quick, reuse=batch_id) if quick else multiple()
+
+    def _create_batch(
+        self, answered: int, waiting: int, *, wait: bool = True, names: Sequence[str] = (), reuse: str | None = None
+    ) -> str:
+        quick = list(names) or [f"quick-{number}" for number in range(answered)]
         busy = [f"busy-{number}" for number in range(waiting)]
         body = create_body(*quick)
         body["requests"] += create_body(*busy, model="busy/m")["requests"]
-        status, batch = self.call("POST", BATCHES, json=body)
+        headers = {} if reuse is None else {"batchgate-reuse": reuse}
+        status, batch = self.call("POST", BATCHES, json=body, headers=headers)
         assert status == 200, batch
         endings = dict.fromkeys(quick, "succeeded") | dict.fromkeys(busy, "waiting")
         self.models[batch["id"]] = Model(endings, created=batch["created_at"], ended=not waiting)
+        self.models[batch["id"]].taken_over = reuse is not None
         if wait:
             self.loop.run(self._wait_for_succeeded(batch["id"], answered))
         return str(batch["id"])
@@ -152,17 +168,18 @@ class Lifecycle(RuleBasedStateMachine):
         model = self.models.get(batch_id)
         status, answer = self.call("POST", f"/api/batches/{batch_id}/pause")
         assert status == (404 if model is None else 400 if model.ended else 200), answer
-        if model is not None and not model.ended:
-            model.paused = True
+        if model is not None and not model.ended and model.paused in {"", "budget_reached"}:
+            model.paused = "requested"
 
     @rule(batch_id=batches)
     def resume(self, batch_id: str) -> None:
         """Resume a batch in any state: one that was paused answers what it can."""
         model = self.models.get(batch_id)
         status, answer = self.call("POST", f"/api/batches/{batch_id}/resume")
-        assert status == (404 if model is None else 200), answer
-        if model is not None and model.paused:
-            model.paused = False
+        is_refused = model is not None and model.paused and model.has_spent_its_budget
+        assert status == (404 if model is None else 400 if is_refused else 200), answer
+        if model is not None and model.paused and not is_refused:
+            model.paused = ""
             model.endings = {name: "succeeded" if ending == "?" else ending for name, ending in model.endings.items()}
             answered = list(model.endings.values()).count("succeeded")
             self.loop.run(self._wait_for_succeeded(batch_id, answered))
@@ -195,12 +212,51 @@ class Lifecycle(RuleBasedStateMachine):
             assert (status, answer["priority"]) == (200, priority)
             model.priority = priority
 
+    @rule(batch_id=batches, limit=st.sampled_from([None, 1, 4]))
+    def set_concurrency(self, batch_id: str, limit: int | None) -> None:
+        """Give a batch in any state a concurrency cap: one that has ended keeps its own."""
+        model = self.models.get(batch_id)
+        status, answer = self.call("PUT", f"/api/batches/{batch_id}/concurrency", json={"concurrency": limit})
+        if model is None:
+            assert status == 404, answer
+        elif model.ended and limit != model.concurrency:
+            assert status == 400, answer
+        else:
+            assert (status, answer["concurrency_cap"]) == (200, limit)
+            model.concurrency = limit
+
+    @rule(batch_id=batches, budget=st.sampled_from([None, ANY_ANSWER, AMPLE]))
+    def change_budget(self, batch_id: str, budget: float | None) -> None:
+        """Give a batch in any state a budget: what it has spent pauses it, or a higher one ends that pause."""
+        model = self.models.get(batch_id)
+        if model is not None and model.is_open:
+            return  # how much it will have spent is not known
+        status, answer = self.call("PUT", f"/api/batches/{batch_id}/budget", json={"budget_usd": budget})
+        if model is None:
+            assert status == 404, answer
+        elif model.ended and budget != model.budget:
+            assert status == 400, answer
+        else:
+            assert (status, answer["budget_usd"]) == (200, budget)
+            self._set_budget(model, budget)
+
+    @staticmethod
+    def _set_budget(model: Model, budget: float | None) -> None:
+        changed, model.budget = budget != model.budget, budget
+        if model.ended or not changed:
+            return
+        if model.has_spent_its_budget:
+            model.paused = model.paused or "budget_reached"
+        elif model.paused == "budget_reached":
+            model.paused = ""
+
     @rule(batch_id=batches)
     def delete(self, batch_id: str) -> None:
         """Delete a batch, which the gateway refuses before its end."""
         model = self.models.get(batch_id)
         if model is not None and model.ended:
             self.loop.run(self._wait_for_end(batch_id))
+            self.cost_of_deleted += self._cost(batch_id)
             del self.models[batch_id]
             self.deleted.append(batch_id)
         expected = 404 if model is None else 200 if model.ended else 400
@@ -249,9 +305,26 @@ class Lifecycle(RuleBasedStateMachine):
                 assert self.call("GET", f"{BATCHES}/{batch_id}")[1]["processing_status"] == "in_progress"
                 assert self.call("GET", f"{BATCHES}/{batch_id}/results")[0] == 404
                 paused = self.call("GET", f"/api/batches/{batch_id}/progress")[1]["paused"]
-                assert (paused is not None and paused["code"] == "requested") == model.paused
+                code = "" if paused is None or paused["code"] == "rate_limited" else paused["code"]
+                assert code == model.paused
         for batch_id in self.deleted:
             assert self.call("GET", f"{BATCHES}/{batch_id}")[0] == 404
+
+    @invariant()
+    def costs_add_up(self) -> None:
+        """Compare what all batches have cost with the usage of all days."""
+        if any(model.is_open for model in self.models.values()):
+            return
+        for batch_id, model in self.models.items():
+            if model.ended:
+                self.loop.run(self._wait_for_end(batch_id))
+        costs = self.cost_of_deleted + sum(self._cost(batch_id) for batch_id in self.models)
+        _, report = self.call("GET", "/api/usage?since=2000-01-01")
+        assert report["total"]["cost_usd"] == pytest.approx(costs)
+
+    def _cost(self, batch_id: str) -> float:
+        _, progress = self.call("GET", f"/api/batches/{batch_id}/progress")
+        return float(progress["spent"]["direct_usd"])
 
     @invariant()
     def storage_has_no_leaks(self) -> None:
@@ -265,7 +338,7 @@ class Lifecycle(RuleBasedStateMachine):
     def _check_ended(self, batch_id: str, model: Model) -> None:
         _, batch = self.call("GET", f"{BATCHES}/{batch_id}")
         assert (batch["cancel_initiated_at"] is not None) == model.canceled
-        if model.age >= 29:
+        if model.age >= ARCHIVED:
             self.loop.run(self._wait_until_archived(batch_id))
             assert self.call("GET", f"{BATCHES}/{batch_id}/results")[0] == 404
         else:
@@ -274,12 +347,12 @@ class Lifecycle(RuleBasedStateMachine):
             assert [name for name, _ in model.results] == list(model.endings)
             assert all(model.endings[name] in {ending, "?"} for name, ending in model.results)
         counts = {kind: number for kind, number in batch["request_counts"].items() if number}
-        assert counts == Counter(ending for _, ending in model.results) or (not model.results and model.age >= 29)
+        assert counts == Counter(ending for _, ending in model.results) or (not model.results and model.age >= ARCHIVED)
 
         failed = Counter(ending for _, ending in model.results if ending != "succeeded")
         _, progress = self.call("GET", f"/api/batches/{batch_id}/progress")
         kinds = Counter({group["kind"]: group["count"] for group in progress["failures"]})
-        assert kinds == (Counter() if model.age >= 29 else failed)
+        assert kinds == (Counter() if model.age >= ARCHIVED else failed)
 
     async def _wait_until_archived(self, batch_id: str) -> None:
         async with asyncio.timeout(TIMEOUT):
