@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import get_args
 
+import msgspec
+import pytest
+
 from batchgate.engine.model.batch import BatchPause
 from batchgate.engine.model.concurrency_cap import ConcurrencyCap
 from batchgate.engine.model.lane import Lane
@@ -18,6 +21,7 @@ from batchgate.engine.model.steering import (
 )
 from batchgate.store.postgres import PostgresStore
 from batchgate.store.sqlite import SqliteStore
+from tests.support.native_jobs import ended, planned_with, taken
 from tests.support.stored_rows import EMPTY, chunk, claimed, create, end
 
 SteerableStore = SqliteStore | PostgresStore
@@ -106,6 +110,40 @@ async def test_a_batch_of_another_workspace_is_neither_found_nor_changed(store: 
     assert await store.steering.steer_batch("other", "a", PAUSE, by="key", now=1100) is None
     assert await store.find_batch("w", "a") == batch
     assert await actions(store, batch.key) == []
+
+
+@pytest.mark.parametrize("paused", ["before", "after"])
+async def test_a_paused_batch_ends_when_jobs_have_answered_all_of_its_requests(
+    store: SteerableStore, paused: str
+) -> None:
+    batch, _ = await planned_with(store, "a", [(0, 1, 2), (3,)], direct=[], shards=2)
+    first, second = await store.take_jobs()
+    if paused == "before":
+        await pause(store, "a")
+    await store.append_native_results(first, {0: chunk(0, 1), 1: chunk(2)})
+    await store.end_job(ended(first))
+    assert await store.finalizable_batches() == []
+    expired = msgspec.structs.replace(chunk(3), succeeded=0)
+    await store.append_native_results(second, {1: expired})
+    await store.end_job(ended(second))
+    if paused == "after":
+        assert await store.finalizable_batches() == []  # workers would finish its shards
+        await pause(store, "a")
+    assert await store.finalizable_batches() == [batch.key]
+
+
+async def test_a_paused_batch_ends_when_a_worker_releases_a_shard_that_a_job_has_answered_meanwhile(
+    store: SteerableStore,
+) -> None:
+    batch, (queued,) = await planned_with(store, "a", [(0,)], direct=[0])
+    job, claim = await taken(store), await claimed(store, queued)
+    await pause(store, "a")
+    await store.append_native_results(job, {0: chunk(0)})
+    await store.append_chunk(claim, chunk(1), shard_done=False)
+    await store.end_job(ended(job))
+    assert await store.finalizable_batches() == []
+    assert await store.hold_shard(claim) is False
+    assert await store.finalizable_batches() == [batch.key]
 
 
 async def test_no_shard_of_a_paused_batch_is_claimed_and_an_earlier_claim_still_writes(store: SteerableStore) -> None:

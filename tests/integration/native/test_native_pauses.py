@@ -18,14 +18,17 @@ async def pass_hours(gateway: NativeGateway, hours: float) -> None:
         await gateway.pass_time(HOUR / 12)
 
 
-async def test_a_job_that_the_provider_has_is_collected_while_its_batch_is_paused(tmp_path: Path) -> None:
+async def test_a_paused_batch_ends_when_the_job_that_the_provider_has_answers_all_of_its_requests(
+    tmp_path: Path,
+) -> None:
     async with native_gateway(tmp_path) as gateway:
         await gateway.providers.configure(running=600)
         batch = await gateway.create(*IDS)
         await gateway.jobs_upstream()
         await control(gateway, "pause", batch["id"])
-        ended = await gateway.until_ended(batch["id"], step=60.0)
+        ended = await gateway.until_ended(batch["id"])
         assert ended["request_counts"]["succeeded"] == len(IDS)
+        assert ended["ended_at"] < ended["expires_at"]
 
 
 async def test_a_planned_job_of_a_paused_batch_waits_and_is_submitted_when_it_is_resumed(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from batchgate.store.native_records import (
 )
 from batchgate.store.postgres.connection import Params, PostgresPool, Row, Transaction
 from batchgate.store.postgres.sent_marks import SentMarks
-from batchgate.store.postgres.transactions import store_results
+from batchgate.store.postgres.transactions import close_answered_shards, store_results
 from batchgate.store.postgres.usage import add_late_usage
 from batchgate.store.records import batch_from_row, shard_job, stale_claim, unpack_seqs
 
@@ -167,7 +167,9 @@ async def _save_plan(
     if lanes and batch["status"] == "in_progress":
         await transaction.execute("insert_lanes", lanes_row(batch_key, lanes))
     held = {row["shard"] for row in await transaction.fetch_all("held_shards", {"batch_key": batch_key})}
-    return await _release_shards(transaction, batch_key, held.intersection(direct_shards) if planned else held)
+    released = await _release_shards(transaction, batch_key, held.intersection(direct_shards) if planned else held)
+    await close_answered_shards(transaction, batch_key)  # by results that are taken over
+    return released
 
 
 async def _release_shards(transaction: Transaction, batch_key: int, shards: Iterable[int]) -> Sequence[QueuedShard]:
@@ -213,7 +215,9 @@ async def _end_job(transaction: Transaction, job: NativeJob, successor: NativeJo
     if successor is not None:
         await transaction.execute("insert_native_job", native_job_row(successor))
     held = await transaction.fetch_all("held_shards", params)
-    return await _release_shards(transaction, job.batch_key, shards_of_job(held, job.seqs))
+    released = await _release_shards(transaction, job.batch_key, shards_of_job(held, job.seqs))
+    await close_answered_shards(transaction, job.batch_key)
+    return released
 
 
 async def _count_paid_twice(transaction: Transaction, late: LateAnswerCount) -> None:
@@ -238,4 +242,6 @@ async def _hold_shard(transaction: Transaction, claim: Claim) -> bool:
     await transaction.execute("hold_shard", shard_key | {"held": held})
     if held:
         await transaction.execute("drop_queued_jobs", shard_key)
+    else:
+        await close_answered_shards(transaction, claim.batch.key)
     return held

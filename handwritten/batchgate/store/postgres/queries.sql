@@ -164,6 +164,12 @@ SET open_shards = (SELECT count(*) FROM shards WHERE batch_key = %(batch_key)s A
 WHERE key = %(batch_key)s
 RETURNING open_shards, ended_at
 
+-- name: is_answered_while_paused
+-- A seq takes four bytes. The counts of a running batch do not have the requests that expired in a native job.
+SELECT 1 FROM batches
+WHERE key = %(batch_key)s AND status = 'in_progress' AND pause IS NOT NULL
+    AND 4 * total = (SELECT sum(octet_length(seqs)) FROM chunks WHERE batch_key = %(batch_key)s)
+
 -- name: end_pause
 UPDATE batches SET pause = NULL WHERE key = %(batch_key)s AND pause IS NOT NULL
 

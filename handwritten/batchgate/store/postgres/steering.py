@@ -10,6 +10,7 @@ from batchgate.engine.model.priority import Contenders
 from batchgate.engine.model.steering import Action, TimelineEntry
 from batchgate.store.postgres.connection import PostgresPool, Transaction, is_storable
 from batchgate.store.postgres.pauses import apply_action
+from batchgate.store.postgres.transactions import close_answered_shards
 from batchgate.store.records import batch_from_row, caps_from_rows, contenders_from_rows, timeline_entry_from_row
 
 
@@ -57,5 +58,9 @@ async def _steer(
     transaction: Transaction, workspace: str, batch_id: str, action: Action, *, by: str, now: int
 ) -> Batch | None:
     row = await transaction.fetch_one("lock_batch", {"workspace": workspace, "id": batch_id})
-    batch = None if row is None else batch_from_row(row)
-    return None if batch is None else await apply_action(transaction, batch, action, by=by, now=now)
+    if row is None:
+        return None
+    batch = batch_from_row(row)
+    steered = await apply_action(transaction, batch, action, by=by, now=now)
+    await close_answered_shards(transaction, batch.key)
+    return steered

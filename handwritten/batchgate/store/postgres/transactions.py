@@ -189,6 +189,12 @@ async def _close_unclaimed_shards(transaction: Transaction, batch_key: int) -> N
         await notify(transaction, "finalize", batch_key)
 
 
+async def close_answered_shards(transaction: Transaction, batch_key: int) -> None:
+    """Close the unclaimed shards of a paused batch if all of its requests have results: it ends without a resume."""
+    if await transaction.fetch_one("is_answered_while_paused", {"batch_key": batch_key}) is not None:
+        await _close_unclaimed_shards(transaction, batch_key)
+
+
 async def delete_batch(transaction: Transaction, workspace: str, batch_id: str, now: int) -> Batch | None:
     """Delete an ended batch and its result files; its blobs become orphans."""
     params: dict[str, object] = {"workspace": workspace, "id": batch_id}

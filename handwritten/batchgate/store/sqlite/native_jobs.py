@@ -33,7 +33,7 @@ from batchgate.store.records import shard_job, stale_claim
 from batchgate.store.sqlite.budgets import charge_budgets
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.steering import SqliteSteering
-from batchgate.store.sqlite.transactions import fetch_finished, fetch_withheld, insert_results
+from batchgate.store.sqlite.transactions import close_answered_shards, fetch_finished, fetch_withheld, insert_results
 from batchgate.store.sqlite.usage import add_late_usage
 
 QUERIES: Final = load_queries("batchgate.store.sqlite", "native_jobs.sql")
@@ -164,7 +164,9 @@ def _save_plan(
     if lanes and batch["status"] == "in_progress":
         connection.execute(QUERIES["insert_lanes"], lanes_row(batch_key, lanes))
     held = [row["shard"] for row in connection.execute(QUERIES["held_shards"], {"batch_key": batch_key})]
-    return _release_shards(connection, batch_key, set(held).intersection(direct_shards) if planned else held)
+    released = _release_shards(connection, batch_key, set(held).intersection(direct_shards) if planned else held)
+    close_answered_shards(connection, batch_key)  # by results that are taken over
+    return released
 
 
 def _release_shards(connection: sqlite3.Connection, batch_key: int, shards: Iterable[int]) -> Sequence[QueuedShard]:
@@ -209,7 +211,9 @@ def _end_job(connection: sqlite3.Connection, job: NativeJob, successor: NativeJo
     if successor is not None:
         connection.execute(QUERIES["insert_job"], native_job_row(successor))
     held = connection.execute(QUERIES["held_shards"], {"batch_key": job.batch_key}).fetchall()
-    return _release_shards(connection, job.batch_key, shards_of_job(held, job.seqs))
+    released = _release_shards(connection, job.batch_key, shards_of_job(held, job.seqs))
+    close_answered_shards(connection, job.batch_key)
+    return released
 
 
 def _count_paid_twice(connection: sqlite3.Connection, late: LateAnswerCount) -> None:
@@ -229,4 +233,6 @@ def _hold_shard(connection: sqlite3.Connection, claim: Claim) -> bool:
     withheld = fetch_withheld(connection, shard_key, claim.shard)
     held = can_hold(claim, withheld, fetch_finished(connection, shard_key))
     connection.execute(QUERIES["hold_shard"], shard_key | {"held": held})
+    if not held:
+        close_answered_shards(connection, claim.batch.key)
     return held

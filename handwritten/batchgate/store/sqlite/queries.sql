@@ -119,6 +119,12 @@ WHERE batch_key = :batch_key AND claimed = 0 AND done = 0 AND held = 0 AND NOT E
 UPDATE batches SET open_shards = (SELECT count(*) FROM shards WHERE batch_key = batches.key AND done = 0)
 WHERE key = :batch_key
 
+-- name: is_answered_while_paused
+-- A seq takes four bytes. The counts of a running batch do not have the requests that expired in a native job.
+SELECT 1 FROM batches
+WHERE key = :batch_key AND status = 'in_progress' AND pause IS NOT NULL
+    AND 4 * total = (SELECT sum(length(seqs)) FROM chunks WHERE batch_key = :batch_key)
+
 -- name: end_pause
 UPDATE batches SET pause = NULL WHERE key = :batch_key AND pause IS NOT NULL
 

@@ -14,7 +14,7 @@ from batchgate.engine.model.steering import Action, TimelineEntry
 from batchgate.store.records import caps_from_rows, contenders_from_rows, timeline_entry_from_row
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.pauses import QUERIES, apply_action
-from batchgate.store.sqlite.transactions import find_batch
+from batchgate.store.sqlite.transactions import close_answered_shards, find_batch
 
 
 class SqliteSteering:
@@ -70,4 +70,8 @@ def _steer(
     connection: sqlite3.Connection, workspace: str, batch_id: str, action: Action, *, by: str, now: int
 ) -> Batch | None:
     batch = find_batch(connection, workspace, batch_id)
-    return None if batch is None else apply_action(connection, batch, action, by=by, now=now)
+    if batch is None:
+        return None
+    steered = apply_action(connection, batch, action, by=by, now=now)
+    close_answered_shards(connection, batch.key)
+    return steered

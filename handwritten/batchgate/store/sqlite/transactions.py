@@ -164,6 +164,12 @@ def close_unclaimed_shards(connection: sqlite3.Connection, batch_key: int) -> No
     connection.execute(QUERIES["count_open_shards"], {"batch_key": batch_key})
 
 
+def close_answered_shards(connection: sqlite3.Connection, batch_key: int) -> None:
+    """Close the unclaimed shards of a paused batch if all of its requests have results: it ends without a resume."""
+    if fetch_one(connection, "is_answered_while_paused", {"batch_key": batch_key}) is not None:
+        close_unclaimed_shards(connection, batch_key)
+
+
 def delete_batch(connection: sqlite3.Connection, workspace: str, batch_id: str, now: int) -> Batch | None:
     """Delete an ended batch and its result files; its blobs become orphans."""
     found = find_batch(connection, workspace, batch_id)
