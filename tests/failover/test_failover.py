@@ -34,6 +34,8 @@ ENDS_WITHIN = 120.0  # seconds
 HEARTBEAT_TIMEOUT = 5.0
 QUIET = 1.0
 """Seconds within which a pause reaches every process."""
+PAUSED_UNTIL = 0.9 * REQUESTS
+"""Successes after which a batch is no longer paused: the calls in flight could end it."""
 SEEDS = range(int(os.environ.get("FAILOVER_SEEDS", "3")))
 
 
@@ -96,12 +98,12 @@ def test_a_batch_ends_with_each_request_once_whichever_processes_are_killed(
         try:
             batch = fleet.create(requests(REQUESTS), f"key-{seed}")
             for number, (kill, moment) in enumerate(zip(kills, moments, strict=True)):
-                wait_for_successes(fleet, batch.id, moment * REQUESTS)
-                if number in pauses:
+                is_paused = wait_for_successes(fleet, batch.id, moment * REQUESTS) < PAUSED_UNTIL and number in pauses
+                if is_paused:
                     fleet.control("pause", batch.id)
                     time.sleep(rng.uniform(0, QUIET))
                 kill()
-                if number in pauses:
+                if is_paused:
                     time.sleep(rng.uniform(0, QUIET))
                     fleet.control("resume", batch.id)
             check_results(fleet, batch.id, REQUESTS)
@@ -111,12 +113,13 @@ def test_a_batch_ends_with_each_request_once_whichever_processes_are_killed(
             raise
 
 
-def wait_for_successes(fleet: Fleet, batch_id: str, number: float) -> None:
-    """Wait until this many requests have succeeded."""
+def wait_for_successes(fleet: Fleet, batch_id: str, number: float) -> int:
+    """Wait until this many requests have succeeded, and return how many have by then."""
     deadline = time.monotonic() + ENDS_WITHIN
-    while fleet.progress(batch_id).succeeded < number:
+    while (succeeded := fleet.progress(batch_id).succeeded) < number:
         assert time.monotonic() < deadline, fleet.progress(batch_id)
         time.sleep(0.05)
+    return succeeded
 
 
 def wait_for_log(worker: WorkerProcess, text: str) -> None:
