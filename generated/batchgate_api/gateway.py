@@ -668,6 +668,8 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     ]
     """Requests that took over a result; part of `succeeded`. They were not sent, and cost nothing: their tokens and their price count in the other batch."""
 
+    retried_calls: RetriedCallsList
+
 
 class BatchRefusal(OpenStruct, frozen=True, kw_only=True):
     """An error of a provider after which a request waits for another call."""
@@ -937,6 +939,8 @@ class BatchSummary(OpenStruct, frozen=True, kw_only=True):
         Annotated[str, Meta(description="When the batch ended or failed; null before.")] | None
     )
     """When the batch ended or failed; null before."""
+
+    retried_calls: RetriedCallsList
 
 
 class BatchSummaryList(OpenStruct, frozen=True, kw_only=True):
@@ -2362,6 +2366,39 @@ class RequestFault(OpenStruct, frozen=True, kw_only=True):
 
     message: Annotated[str, Meta(description="What is wrong.")]
     """What is wrong."""
+
+
+RetriedCallReason: TypeAlias = Annotated[
+    Literal[
+        "rate_limit",
+        "overloaded",
+        "server_error",
+        "timeout",
+        "connection",
+        "account_rejected",
+        "other",
+    ],
+    Meta(
+        description="Why a call was made again. `rate_limit`: the provider refused it for a rate (429). `overloaded`: it was overloaded (529, 503). `server_error`: it answered with another error of its own (500, 502). `timeout`: no answer came in time. `connection`: no connection could be made, or it broke. `account_rejected`: the provider rejected the key, required payment or denied permission. `other`: another error that may pass."
+    ),
+]
+
+
+class RetriedCalls(OpenStruct, frozen=True, kw_only=True):
+    """Direct calls that failed and were made again for one reason."""
+
+    reason: RetriedCallReason
+    count: Annotated[int, Meta(description="The calls that failed.")]
+    """The calls that failed."""
+
+
+RetriedCallsList: TypeAlias = Annotated[
+    list[RetriedCalls],
+    Meta(
+        description="How many direct calls failed and were made again, by reason, the most frequent first; empty if none was. They count with the next result that is stored of requests near them in the batch. Calls before an update to the first version with this field are not counted."
+    ),
+]
+"""How many direct calls failed and were made again, by reason, the most frequent first; empty if none was. They count with the next result that is stored of requests near them in the batch. Calls before an update to the first version with this field are not counted."""
 
 
 class RetryBatch(ClosedStruct, frozen=True, kw_only=True):

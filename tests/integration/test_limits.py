@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer, unused_port
 
 from batchgate.account_settings import AccountSettings
@@ -134,6 +135,23 @@ async def test_a_provider_that_accepts_four_calls_at_once_serves_a_whole_batch_w
     ):
         batch = await app.ended((await app.create(*(f"r{number}" for number in range(300))))["id"])
     assert batch["request_counts"]["succeeded"] == 300
+
+
+async def test_the_progress_counts_the_calls_that_were_made_again_by_reason(tmp_path: Path) -> None:
+    async with (
+        provider(error_rate=0.5, rate_limit_rate=0.3, retry_after=0.01, seed=3) as server,
+        running_app(tmp_path, accounts=account(server.port)) as app,
+    ):
+        batch = await app.ended((await app.create(*(f"r{number}" for number in range(40))))["id"])
+        _, progress = await app.call("GET", f"/api/batches/{batch['id']}/progress")
+        _, batches = await app.call("GET", "/api/batches")
+        async with ClientSession() as session, session.get(server.make_url("/stats")) as response:
+            stats = await response.json()
+    counts = {calls["reason"]: calls["count"] for calls in progress["retried_calls"]}
+    assert counts.keys() == {"rate_limit", "overloaded", "server_error"}
+    assert list(counts.values()) == sorted(counts.values(), reverse=True)
+    assert sum(counts.values()) == stats["calls"] - 40
+    assert batches["data"][0]["retried_calls"] == progress["retried_calls"]
 
 
 async def refused(app: RunningApp, batch_id: str) -> Any:

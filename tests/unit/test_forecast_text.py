@@ -81,6 +81,7 @@ def summary(**fields: Any) -> BatchSummary:
         "created_at": "2026-10-21T06:00:00.000000Z",
         "expires_at": "2026-10-22T06:00:00.000000Z",
         "ended_at": None,
+        "retried_calls": [],
     }
     return BatchSummary(**(given | fields))
 

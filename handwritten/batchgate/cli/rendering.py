@@ -22,6 +22,7 @@ from batchgate_api.gateway import (
     LimitReason,
     ModelConcurrency,
     NativeJob,
+    RetriedCalls,
 )
 
 HEADINGS: Final = ("ID", "STATUS", "CREATED", "MODEL", "NAME", "DONE", "COST", "TIME", "REQUESTS")
@@ -104,6 +105,7 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[tuple[str,
         ("Requests", f"{progress.total}: {outcome(progress)}"),
         ("Waiting", None if progress.paused is None else pause_text(progress.paused)),
         ("Refused", None if progress.last_refusal is None else _refusal(progress.last_refusal)),
+        ("Retried", retried_text(progress.retried_calls)),
         *(("Calls", calls_text(model)) for model in progress.concurrency),
         *(("Lane", lane_text(part)) for part in progress.lanes),
         *(("Job", job_text(job)) for job in progress.jobs),
@@ -141,6 +143,13 @@ def _refusal(refusal: BatchRefusal) -> str:
     where = f"model {refusal.model!r} of account {refusal.account!r}"
     hint = "; its setting timeout says how long a call may take" if refusal.code == "timeout_error" else ""
     return f"{moment(refusal.at)} {where}: {refusal.code}{status}: {refusal.message}{hint}"
+
+
+def retried_text(retried: Sequence[RetriedCalls]) -> str | None:
+    """Return how many calls were made again, and why; nothing if none was."""
+    total = sum(calls.count for calls in retried)
+    reasons = ", ".join(f"{calls.count:,} {calls.reason.replace('_', ' ')}" for calls in retried)
+    return f"{total:,} call{'' if total == 1 else 's'}: {reasons}" if total else None
 
 
 def calls_text(model: ModelConcurrency) -> str:

@@ -19,6 +19,7 @@ from batchgate.engine.model.pace import Pace, pace_after
 from batchgate.engine.model.price import Spend
 from batchgate.engine.model.priority import Contender, Contenders
 from batchgate.engine.model.provider_task import ProviderTask
+from batchgate.engine.model.retried_calls import RetriedCalls, add_retried
 from batchgate.engine.model.secret import Secret
 from batchgate.engine.model.shard import ChunkEntry, ChunkSlice, QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.steering import TIMELINE_ENTRIES, TimelineEntry
@@ -29,6 +30,7 @@ _OPTIONS: Final = msgspec.json.Decoder(BatchOptions)
 _FAIL_FAST: Final = msgspec.json.Decoder(FailFast)
 _PAUSE: Final = msgspec.json.Decoder(BatchPause)
 _PACE: Final = msgspec.json.Decoder(Pace)
+_RETRIED: Final = msgspec.json.Decoder(tuple[RetriedCalls, ...])
 _PROVIDERS: Final = msgspec.json.Decoder(tuple[str, ...])
 _SCRUB_STATE: Final = msgspec.json.Decoder(ScrubState)
 
@@ -119,13 +121,26 @@ def chunk_counts(chunk: ResultChunk) -> dict[str, int]:
     return counts | spend_row(chunk.spend) | msgspec.structs.asdict(chunk.usage)
 
 
-def pace_after_chunk(batch: Row, chunk: ResultChunk) -> str | None:
+def calls_row(batch: Row | None, chunk: ResultChunk) -> dict[str, str | None]:
+    """Return the parameters that add the direct calls of a chunk to a batch; None for what they do not change."""
+    if batch is None:
+        return {"pace": None, "retried_calls": None}
+    return {"pace": _pace_after_chunk(batch, chunk), "retried_calls": _retried_after_chunk(batch, chunk)}
+
+
+def _pace_after_chunk(batch: Row, chunk: ResultChunk) -> str | None:
     """Return the pace of a batch after a chunk; None if the chunk does not change it, since a paused batch has none."""
     finished = chunk.succeeded + chunk.errored
     if chunk.calls is None or not finished or batch["pause"] is not None:
         return None
     before = None if batch["pace"] is None else _PACE.decode(batch["pace"])
     return msgspec.json.encode(pace_after(before, finished, chunk.calls)).decode()
+
+
+def _retried_after_chunk(batch: Row, chunk: ResultChunk) -> str | None:
+    if not chunk.retried:
+        return None
+    return msgspec.json.encode(add_retried(_retried_from_row(batch), chunk.retried)).decode()
 
 
 def spend_row(spend: Spend) -> dict[str, int]:
@@ -234,7 +249,12 @@ def batch_from_row(row: Row) -> Batch:
         priority=row["priority"],
         priority_scope=row["priority_scope"],
         cap=_cap_from_row(row),
+        retried_calls=_retried_from_row(row),
     )
+
+
+def _retried_from_row(row: Row) -> tuple[RetriedCalls, ...]:
+    return () if row["retried_calls"] is None else _RETRIED.decode(row["retried_calls"])
 
 
 def _cap_from_row(row: Row) -> ConcurrencyCap:

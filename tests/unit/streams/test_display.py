@@ -40,6 +40,7 @@ def progress(status: Any = "in_progress", total: int = 100, **counts: Any) -> Ba
         "budget_usd": None,
         "priority": "normal",
         "concurrency_cap": None,
+        "retried_calls": [],
     }
     return BatchProgress("b", status, total, **{**zeros, **counts})
 

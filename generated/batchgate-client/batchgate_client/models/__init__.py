@@ -133,6 +133,8 @@ from .raw_object import RawObject
 from .recent_calls import RecentCalls
 from .request_counts import RequestCounts
 from .request_fault import RequestFault
+from .retried_call_reason import RetriedCallReason
+from .retried_calls import RetriedCalls
 from .retry_batch import RetryBatch
 from .retry_reason import RetryReason
 from .role import Role
@@ -324,6 +326,8 @@ __all__ = (
     "RecentCalls",
     "RequestCounts",
     "RequestFault",
+    "RetriedCallReason",
+    "RetriedCalls",
     "RetryBatch",
     "RetryReason",
     "Role",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..models.lane_part import LanePart
     from ..models.model_concurrency import ModelConcurrency
     from ..models.native_job import NativeJob
+    from ..models.retried_calls import RetriedCalls
 
 
 T = TypeVar("T", bound="BatchProgress")
@@ -75,6 +76,9 @@ class BatchProgress:
             create named none.
         reused (int): Requests that took over a result; part of `succeeded`. They were not sent, and cost nothing: their
             tokens and their price count in the other batch.
+        retried_calls (list[RetriedCalls]): How many direct calls failed and were made again, by reason, the most
+            frequent first; empty if none was. They count with the next result that is stored of requests near them in the
+            batch. Calls before an update to the first version with this field are not counted.
     """
 
     id: str
@@ -103,6 +107,7 @@ class BatchProgress:
     concurrency_cap: int | None
     reuses: None | str
     reused: int
+    retried_calls: list[RetriedCalls]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -196,6 +201,13 @@ class BatchProgress:
 
         reused = self.reused
 
+        retried_calls = []
+        for componentsschemas_retried_calls_list_item_data in self.retried_calls:
+            componentsschemas_retried_calls_list_item = (
+                componentsschemas_retried_calls_list_item_data.to_dict()
+            )
+            retried_calls.append(componentsschemas_retried_calls_list_item)
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -226,6 +238,7 @@ class BatchProgress:
                 "concurrency_cap": concurrency_cap,
                 "reuses": reuses,
                 "reused": reused,
+                "retried_calls": retried_calls,
             }
         )
 
@@ -243,6 +256,7 @@ class BatchProgress:
         from ..models.lane_part import LanePart  # noqa: PLC0415
         from ..models.model_concurrency import ModelConcurrency  # noqa: PLC0415
         from ..models.native_job import NativeJob  # noqa: PLC0415
+        from ..models.retried_calls import RetriedCalls  # noqa: PLC0415
 
         d = dict(src_dict)
         id = d.pop("id")
@@ -394,6 +408,15 @@ class BatchProgress:
 
         reused = d.pop("reused")
 
+        retried_calls = []
+        _retried_calls = d.pop("retried_calls")
+        for componentsschemas_retried_calls_list_item_data in _retried_calls:
+            componentsschemas_retried_calls_list_item = RetriedCalls.from_dict(
+                componentsschemas_retried_calls_list_item_data
+            )
+
+            retried_calls.append(componentsschemas_retried_calls_list_item)
+
         batch_progress = cls(
             id=id,
             status=status,
@@ -421,6 +444,7 @@ class BatchProgress:
             concurrency_cap=concurrency_cap,
             reuses=reuses,
             reused=reused,
+            retried_calls=retried_calls,
         )
 
         batch_progress.additional_properties = d

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..models.batch_metadata import BatchMetadata
     from ..models.batch_pause import BatchPause
     from ..models.batch_spend import BatchSpend
+    from ..models.retried_calls import RetriedCalls
 
 
 T = TypeVar("T", bound="BatchSummary")
@@ -46,6 +47,9 @@ class BatchSummary:
         created_at (datetime.datetime): When the batch was created.
         expires_at (datetime.datetime): When unfinished requests expire.
         ended_at (datetime.datetime | None): When the batch ended or failed; null before.
+        retried_calls (list[RetriedCalls]): How many direct calls failed and were made again, by reason, the most
+            frequent first; empty if none was. They count with the next result that is stored of requests near them in the
+            batch. Calls before an update to the first version with this field are not counted.
     """
 
     id: str
@@ -66,6 +70,7 @@ class BatchSummary:
     created_at: datetime.datetime
     expires_at: datetime.datetime
     ended_at: datetime.datetime | None
+    retried_calls: list[RetriedCalls]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,6 +133,13 @@ class BatchSummary:
         else:
             ended_at = self.ended_at
 
+        retried_calls = []
+        for componentsschemas_retried_calls_list_item_data in self.retried_calls:
+            componentsschemas_retried_calls_list_item = (
+                componentsschemas_retried_calls_list_item_data.to_dict()
+            )
+            retried_calls.append(componentsschemas_retried_calls_list_item)
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -150,6 +162,7 @@ class BatchSummary:
                 "created_at": created_at,
                 "expires_at": expires_at,
                 "ended_at": ended_at,
+                "retried_calls": retried_calls,
             }
         )
 
@@ -161,6 +174,7 @@ class BatchSummary:
         from ..models.batch_metadata import BatchMetadata  # noqa: PLC0415
         from ..models.batch_pause import BatchPause  # noqa: PLC0415
         from ..models.batch_spend import BatchSpend  # noqa: PLC0415
+        from ..models.retried_calls import RetriedCalls  # noqa: PLC0415
 
         d = dict(src_dict)
         id = d.pop("id")
@@ -266,6 +280,15 @@ class BatchSummary:
 
         ended_at = _parse_ended_at(d.pop("ended_at"))
 
+        retried_calls = []
+        _retried_calls = d.pop("retried_calls")
+        for componentsschemas_retried_calls_list_item_data in _retried_calls:
+            componentsschemas_retried_calls_list_item = RetriedCalls.from_dict(
+                componentsschemas_retried_calls_list_item_data
+            )
+
+            retried_calls.append(componentsschemas_retried_calls_list_item)
+
         batch_summary = cls(
             id=id,
             name=name,
@@ -285,6 +308,7 @@ class BatchSummary:
             created_at=created_at,
             expires_at=expires_at,
             ended_at=ended_at,
+            retried_calls=retried_calls,
         )
 
         batch_summary.additional_properties = d

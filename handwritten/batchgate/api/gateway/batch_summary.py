@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from batchgate.api.gateway.forecast_view import forecast_view
 from batchgate.api.gateway.pause_view import pause_view
+from batchgate.api.gateway.retried_calls_view import retried_calls_view
 from batchgate.api.metadata import metadata_view
 from batchgate.api.spend_view import spend_view
 from batchgate.engine.model.batch import Batch, BatchPause
@@ -39,4 +40,5 @@ def batch_summary(
         created_at=rfc3339(batch.created_at),
         expires_at=rfc3339(batch.expires_at),
         ended_at=rfc3339_or_none(batch.ended_at),
+        retried_calls=retried_calls_view(batch),
     )

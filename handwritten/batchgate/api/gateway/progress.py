@@ -16,6 +16,7 @@ from batchgate.api.gateway.forecast_view import forecast_view
 from batchgate.api.gateway.lane_view import lane_view
 from batchgate.api.gateway.model_load_view import model_load_view
 from batchgate.api.gateway.pause_view import pause_view
+from batchgate.api.gateway.retried_calls_view import retried_calls_view
 from batchgate.api.gateway.summaries import SUMMARIES
 from batchgate.api.metadata import metadata_of_form, metadata_view
 from batchgate.api.sending import send_pieces
@@ -74,6 +75,7 @@ class BatchProgressHandler:
             parent=batch.parent,
             reuses=batch.options.reused_batch,
             reused=batch.reused,
+            retried_calls=retried_calls_view(batch),
             priority=batch.priority,
             concurrency_cap=batch.cap.limit,
             status=batch.status,

@@ -34,6 +34,7 @@ from batchgate.engine.model.errors import NoUpstreamAnswer, RequestError, StaleC
 from batchgate.engine.model.health_report import Refusal, one_line
 from batchgate.engine.model.provider_call import OWN_KINDS, UpstreamRequest, UpstreamResponse
 from batchgate.engine.model.provider_task import ProviderTask
+from batchgate.engine.model.retried_calls import reason_of
 from batchgate.engine.model.series import CallFacts
 from batchgate.engine.model.shard import ResultLine
 from batchgate.engine.ports.provider_tasks import ProviderTasks
@@ -193,7 +194,7 @@ class Executor:
         )
         self._refusal_log.record(refusal, asyncio.get_running_loop().time())
         if run.on_refused is not None:
-            run.on_refused(refusal)
+            run.on_refused(refusal, reason_of(error))
 
     async def _call(self, run: RequestRun) -> bytes:
         """Make one call when the limiter permits it, record its outcome, and return the answer.

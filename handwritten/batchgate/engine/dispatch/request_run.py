@@ -16,13 +16,14 @@ from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.health_report import Refusal
 from batchgate.engine.model.provider_task import ProviderTask
+from batchgate.engine.model.retried_calls import RetriedCallReason
 from batchgate.engine.model.series import CallFacts
 from batchgate.engine.model.shard import ResultLine
 
 OnSending = Callable[[bool], None]
 """Called with True when a call starts and with False when it ends: a cancel does not interrupt a call in flight."""
 
-OnRefused = Callable[[Refusal], None]
+OnRefused = Callable[[Refusal, RetriedCallReason], None]
 """Called when a call failed and the request waits for another one."""
 
 

@@ -367,7 +367,8 @@ class ShardRun:
 
     async def _store_results(self, results: list[ResultLine], *, shard_done: bool) -> bool:
         now, calls, started = self._clock.now(), self._call_timer.period, time.perf_counter()
-        chunk = chunk_of(results, at=now, sent_before=self.claim.sent, calls=calls)
+        retried = self._refusals.take_retried()
+        chunk = chunk_of(results, at=now, sent_before=self.claim.sent, calls=calls, retried=retried)
         while True:
             try:
                 finalizable = await self._store.append_chunk(self.claim, chunk, shard_done=shard_done)

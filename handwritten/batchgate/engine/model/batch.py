@@ -18,6 +18,7 @@ from batchgate.engine.model.pace import Pace
 from batchgate.engine.model.price import Spend
 from batchgate.engine.model.priority import Priority, PriorityScope
 from batchgate.engine.model.provider_call import RowKind
+from batchgate.engine.model.retried_calls import RetriedCalls
 from batchgate.engine.model.shard import Shard
 from batchgate.engine.model.usage import Counts, Usage
 
@@ -248,6 +249,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     """With which batches it competes by its priority."""
     cap: ConcurrencyCap = ConcurrencyCap()
     """How many of its direct calls may be in flight."""
+    retried_calls: tuple[RetriedCalls, ...] = ()
+    """Its calls that failed and were made again, the most frequent reason first."""
 
     @property
     def unfinished_status(self) -> Literal["canceled", "expired"]:

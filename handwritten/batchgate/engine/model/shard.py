@@ -16,6 +16,7 @@ from batchgate.engine.model.failure import Failure, FailureGroup, failure_groups
 from batchgate.engine.model.file import NewFile
 from batchgate.engine.model.pace import CallPeriod
 from batchgate.engine.model.price import Spend, total_spend
+from batchgate.engine.model.retried_calls import RetriedCalls
 from batchgate.engine.model.series import CallFacts, CallTotals, total_calls
 from batchgate.engine.model.usage import Usage, total_usage
 
@@ -84,6 +85,8 @@ class ResultChunk(Struct, frozen=True, kw_only=True):
     lane: UsedLane = "direct"
     call_totals: CallTotals = CallTotals()
     """The calls that gave them."""
+    retried: tuple[RetriedCalls, ...] = ()
+    """The calls of its shard that failed and were made again, since the chunk before it."""
     at: int = 0
     """When they were put together, in microseconds since the epoch."""
 
@@ -135,6 +138,7 @@ def chunk_of(
     lane: UsedLane = "direct",
     sent_before: frozenset[int] = frozenset(),
     calls: CallPeriod | None = None,
+    retried: tuple[RetriedCalls, ...] = (),
 ) -> ResultChunk:
     """Return results as a chunk, put together ``at`` a time.
 
@@ -157,6 +161,7 @@ def chunk_of(
         models=models,
         call_totals=total_calls((each.called, each.call) for each in results if each.call is not None),
         lane=lane,
+        retried=retried,
         at=at,
     )
 

@@ -316,7 +316,8 @@ SET succeeded = batches.succeeded + %(succeeded)s, errored = batches.errored + %
     cache_write_tokens = cache_write_tokens + %(cache_write_tokens)s,
     long_cache_write_tokens = long_cache_write_tokens + %(long_cache_write_tokens)s,
     cost = cost + %(cost)s, native_cost = native_cost + %(native_cost)s, saved = saved + %(saved)s,
-    unpriced = unpriced + %(unpriced)s, pace = coalesce(%(pace)s::text, pace)
+    unpriced = unpriced + %(unpriced)s, pace = coalesce(%(pace)s::text, pace),
+    retried_calls = coalesce(%(retried_calls)s::text, batches.retried_calls)
 FROM stored
 WHERE key = stored.batch_key
 RETURNING batches.*

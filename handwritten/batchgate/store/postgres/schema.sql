@@ -59,7 +59,9 @@ CREATE TABLE batches (
     pace text,
     reused bigint NOT NULL DEFAULT 0,
     concurrency bigint,
-    concurrency_changes bigint NOT NULL DEFAULT 0
+    concurrency_changes bigint NOT NULL DEFAULT 0,
+    priority_scope text NOT NULL DEFAULT 'workspace',
+    retried_calls text
 ) WITH (fillfactor = 80);
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;
@@ -282,7 +284,8 @@ CREATE TABLE native_jobs (
     sent bigint,
     cleaned boolean NOT NULL DEFAULT false,
     uploads bigint NOT NULL DEFAULT 0,
-    account_missed_at bigint
+    account_missed_at bigint,
+    replans boolean NOT NULL DEFAULT false
 );
 CREATE INDEX native_jobs_of_batch ON native_jobs (batch_key);
 CREATE INDEX native_jobs_active ON native_jobs (batch_key) WHERE state NOT IN ('done', 'failed', 'withdrawn');

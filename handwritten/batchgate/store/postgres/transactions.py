@@ -35,11 +35,11 @@ from batchgate.store.postgres.usage import usage_row
 from batchgate.store.postgres.webhooks import add_events
 from batchgate.store.records import (
     batch_from_row,
+    calls_row,
     chunk_counts,
     duplicate_lookup_row,
     is_overdue,
     new_batch_row,
-    pace_after_chunk,
     pack_seqs,
     shard_from_row,
     shard_job,
@@ -282,7 +282,7 @@ async def append_chunk(transaction: Transaction, claim: Claim, chunk: ResultChun
         return bool(batch["open_shards"] == 0)
     place = {"batch_key": claim.batch.key, "shard": claim.shard.index, "number": fenced["number"]}
     counts = batch_from_row(batch).counts
-    await store_results(transaction, batch, place, chunk, counts, pace=pace_after_chunk(batch, chunk))
+    await store_results(transaction, batch, place, chunk, counts)
     if chunk.ended_tasks:
         await transaction.execute("end_tasks", {"batch_key": claim.batch.key, "seqs": list(chunk.ended_tasks)})
     if chunk.outputs:
@@ -309,7 +309,7 @@ async def _insert_outputs(transaction: Transaction, workspace: str, outputs: Seq
 
 
 async def store_results(
-    transaction: Transaction, batch: Row, place: Params, chunk: ResultChunk, before: Counts, *, pace: str | None = None
+    transaction: Transaction, batch: Row, place: Params, chunk: ResultChunk, before: Counts
 ) -> None:
     """Insert a chunk, add it to what its batch counts, and pause the batch if it says so, unless it is stored already.
 
@@ -319,7 +319,7 @@ async def store_results(
         return
     spenders = spender_columns(charged_spenders(batch, chunk), chunk.at)
     counted = {**chunk_counts(chunk), **usage_row(batch, chunk), **series_row(batch, chunk), **spenders}
-    row = {"lines": chunk.lines, "pace": pace, **_chunk_key(chunk), **counted}
+    row = {"lines": chunk.lines, **calls_row(batch, chunk), **_chunk_key(chunk), **counted}
     storing = await transaction.execute("store_chunk", {**place, **row})
     hit_failpoint("chunk_half_flushed")
     is_told, is_watched = may_tell(before, chunk), may_change_pause(batch, chunk)

@@ -178,8 +178,8 @@ INSERT INTO chunks (batch_key, shard, number, seqs, lines, succeeded, errored)
 SELECT :batch_key, :shard, count(*), :seqs, :lines, :succeeded, :errored
 FROM chunks WHERE batch_key = :batch_key AND shard = :shard
 
--- name: pace_of_batch
-SELECT pace, pause FROM batches WHERE key = :batch_key
+-- name: calls_of_batch
+SELECT pace, pause, retried_calls FROM batches WHERE key = :batch_key
 
 -- name: count_results
 UPDATE batches
@@ -191,6 +191,7 @@ SET succeeded = succeeded + :succeeded, errored = errored + :errored, repeated =
     long_cache_write_tokens = long_cache_write_tokens + :long_cache_write_tokens,
     cost = cost + :cost, native_cost = native_cost + :native_cost, saved = saved + :saved,
     unpriced = unpriced + :unpriced, pace = coalesce(:pace, pace),
+    retried_calls = coalesce(:retried_calls, retried_calls),
     open_shards = open_shards - :shards_done
 WHERE key = :batch_key
 RETURNING *

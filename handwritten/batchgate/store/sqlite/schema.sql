@@ -59,7 +59,9 @@ CREATE TABLE batches (
     pace TEXT,
     reused INTEGER NOT NULL DEFAULT 0,
     concurrency INTEGER,
-    concurrency_changes INTEGER NOT NULL DEFAULT 0
+    concurrency_changes INTEGER NOT NULL DEFAULT 0,
+    priority_scope TEXT NOT NULL DEFAULT 'workspace',
+    retried_calls TEXT
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;
@@ -243,7 +245,8 @@ CREATE TABLE native_jobs (
     sent INTEGER,
     cleaned INTEGER NOT NULL DEFAULT 0,
     uploads INTEGER NOT NULL DEFAULT 0,
-    account_missed_at INTEGER
+    account_missed_at INTEGER,
+    replans INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX native_jobs_of_batch ON native_jobs (batch_key);
 CREATE INDEX native_jobs_active ON native_jobs (batch_key) WHERE state NOT IN ('done', 'failed', 'withdrawn');

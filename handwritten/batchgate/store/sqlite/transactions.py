@@ -23,11 +23,11 @@ from batchgate.store.native_records import finished_seqs, withheld_seqs
 from batchgate.store.queries import load_queries
 from batchgate.store.records import (
     batch_from_row,
+    calls_row,
     chunk_counts,
     duplicate_lookup_row,
     is_overdue,
     new_batch_row,
-    pace_after_chunk,
     pack_seqs,
     shard_from_row,
     shard_job,
@@ -250,9 +250,7 @@ def append_chunk(
     fenced = connection.execute(QUERIES["fence_shard"], {**shard_key, "epoch": claim.epoch, "done": int(shard_done)})
     if fenced.rowcount == 0:
         raise stale_claim(claim)
-    batch = fetch_one(connection, "pace_of_batch", shard_key)
-    pace = None if batch is None else pace_after_chunk(batch, chunk)
-    stored = insert_results(connection, shard_key, chunk, shards_done=int(shard_done), pace=pace)
+    stored = insert_results(connection, shard_key, chunk, shards_done=int(shard_done))
     connection.executemany(TASKS["end_task"], [{"batch_key": claim.batch.key, "seq": seq} for seq in chunk.ended_tasks])
     for output in chunk.outputs:
         _insert_output(connection, output)
@@ -272,7 +270,6 @@ def insert_results(
     chunk: ResultChunk,
     *,
     shards_done: int,
-    pace: str | None = None,
 ) -> StoredResults:
     """Insert a chunk, add it to the counts of its batch, and pause the batch if it says so."""
     counts = chunk_counts(chunk)
@@ -282,7 +279,9 @@ def insert_results(
         hit_failpoint("chunk_half_flushed")
     batch_key = shard_key["batch_key"]
     add_failures(connection, batch_key, chunk.failures)
-    params = {"batch_key": batch_key, "shards_done": shards_done, "pace": pace, **counts}
+    has_calls = chunk.calls is not None or bool(chunk.retried)
+    calls = calls_row(fetch_one(connection, "calls_of_batch", shard_key) if has_calls else None, chunk)
+    params = {"batch_key": batch_key, "shards_done": shards_done, **calls, **counts}
     batch = connection.execute(QUERIES["count_results"], params).fetchone()
     if chunk.seqs:
         add_usage(connection, batch, chunk)
