@@ -37,9 +37,11 @@ async def job_states(gateway: NativeGateway, batch_id: str) -> list[str]:
     return [job["state"] for job in (await gateway.progress(batch_id))["jobs"]]
 
 
-async def running_batch(gateway: NativeGateway, *ids: str, lane: str = "auto", seconds: float = 1.0) -> str:
+async def running_batch(
+    gateway: NativeGateway, *ids: str, lane: str = "auto", seconds: float = 1.0, **settings: object
+) -> str:
     """Create a batch whose job has run for some time at the provider, and return its id."""
-    await gateway.providers.configure(running=RUNNING)
+    await gateway.providers.configure(running=RUNNING, **settings)
     batch = await gateway.create(*ids, headers={"batchgate-lane": lane})
     await gateway.jobs_upstream()
     while await job_states(gateway, batch["id"]) != ["running"]:
@@ -107,6 +109,23 @@ async def test_a_second_pause_changes_what_happens_to_the_jobs_and_nothing_else(
         while [job.state for job in await gateway.providers.jobs()] == ["in_progress"]:
             await gateway.pass_time(0.0)  # no poll is due: the action itself has woken the job
         assert await timeline(gateway, batch_id) == [("paused", None), ("paused", "native jobs: cancel")]
+
+
+async def test_a_canceled_job_that_the_provider_refuses_for_its_tokens_is_not_sent_again(tmp_path: Path) -> None:
+    async with native_gateway(tmp_path) as gateway:
+        batch_id = await running_batch(gateway, *IDS, lane="native", enqueued_tokens=1)
+        while (await gateway.progress(batch_id))["jobs"][0]["upstream_status"] != "validating":
+            await gateway.pass_time(0.0)  # until the first poll
+        await gateway.providers.advance(120)
+        assert [job.state for job in await gateway.providers.jobs()] == ["failed"]
+        await pause(gateway, batch_id, "cancel")
+        refused, planned = (await until_paused(gateway, batch_id))["jobs"]
+        assert [(job["state"], job["reason"]) for job in (refused, planned)] == [("failed", CANCELS), ("planned", None)]
+        await gateway.providers.configure(running=RUNNING, enqueued_tokens=10**9)
+        await resume(gateway, batch_id)
+        ended = await gateway.until_ended(batch_id)
+        assert ended["request_counts"]["succeeded"] == len(IDS)
+        assert [job.paid for job in await gateway.providers.jobs()] == [0, len(IDS)]
 
 
 async def test_few_requests_that_a_canceled_job_leaves_are_called_after_the_resume(tmp_path: Path) -> None:

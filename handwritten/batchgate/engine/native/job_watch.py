@@ -76,7 +76,9 @@ class JobWatch:
             await self._on_limit(upstream)
         elif upstream.outcome == "running" or (upstream.awaits_results and self._awaited < AWAITED_POLLS):
             await self._wait_for_poll(upstream)
-        elif stop or not await self._send_again(batch, endpoint, batches, upstream):
+        elif self._record.job.cancel_requested_at is not None or not await self._send_again(
+            batch, endpoint, batches, upstream
+        ):
             await self._record.save(state="collecting", upstream_status=upstream.status)
 
     async def _send_again(
@@ -121,8 +123,14 @@ class JobWatch:
             await self._record.give_up("failed", "the provider no longer knows it")
 
     async def _on_limit(self, upstream: UpstreamJob) -> None:
-        """Submit again when there is room; nothing was billed, and the uploaded file is still there."""
+        """Submit again when there is room, unless the job was to be canceled.
+
+        Nothing was billed, and the uploaded file is still there.
+        """
         self._ledger.refused(self._record.job.token, upstream.token_limit)
+        if self._record.job.cancel_requested_at is not None:
+            await self._record.end("failed", self._record.job.reason)
+            return
         refusals = self._record.job.refusals + 1
         if refusals >= MAX_REFUSALS and self._ledger.is_empty:
             await self._record.end("failed", "the provider has no room for its tokens")
