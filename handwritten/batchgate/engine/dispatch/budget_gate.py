@@ -12,8 +12,6 @@ import asyncio
 from typing import Final
 from weakref import WeakValueDictionary
 
-from msgspec import Struct
-
 from batchgate.engine.dispatch.budget_check import BudgetCheck
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StoreError
@@ -28,38 +26,44 @@ class PaidAnswers:
 
     def __init__(self) -> None:
         self.count = 0
-        self._unsettled: set[int] = set()
-        self._changed = asyncio.Event()
-
-    @property
-    def settled(self) -> int:
+        self.settled = 0
         """The number of the first answers that are all settled."""
-        return min(self._unsettled) - 1 if self._unsettled else self.count
+        self._settled_early: set[int] = set()
+        """Settled answers after one that is not."""
+        self._waiting: dict[int, asyncio.Event] = {}
+        """What calls wait for until so many first answers are settled."""
 
     def add(self) -> int:
         """Note an answer, and return its number for `settle`."""
         self.count += 1
-        self._unsettled.add(self.count)
         return self.count
 
     def settle(self, numbers: list[int]) -> None:
         """Note that answers are stored, or will not be; clears the list."""
-        self._unsettled.difference_update(numbers)
+        self._settled_early.update(numbers)
         numbers.clear()
-        self._changed.set()
+        while self.settled + 1 in self._settled_early:
+            self.settled += 1
+            self._settled_early.remove(self.settled)
+            if event := self._waiting.pop(self.settled, None):
+                event.set()
 
     async def wait_for(self, number: int) -> None:
         """Wait until so many first answers are settled."""
-        while self.settled < number:
-            self._changed.clear()
-            await self._changed.wait()
+        if self.settled < number:
+            await self._waiting.setdefault(number, asyncio.Event()).wait()
 
 
-class _Checked(Struct, frozen=True):
-    answers: int
-    """The number of the first answers that are known not to have paused the batch."""
-    at: float
-    """When the store was asked, by the clock of the event loop."""
+class _Check:
+    """A look at the store for the calls of an account."""
+
+    def __init__(self, settled: int) -> None:
+        self.at = asyncio.get_running_loop().time()
+        self.settled = settled
+        """The number of the first answers that were settled before."""
+        self.may_call: bool | None = None
+        """The result; None if there is none, yet or ever."""
+        self.ended = asyncio.Event()
 
 
 class BudgetGate:
@@ -73,9 +77,9 @@ class BudgetGate:
         self._batch_key = batch_key
         self.answers = answers
         self._monthly = monthly
-        self._checked: dict[str, _Checked] = {}
-        """What is known for the calls of each account."""
-        self._checking = asyncio.Lock()
+        self._allowed: dict[str, _Check] = {}
+        """The last check of each account that has allowed its calls."""
+        self._running: dict[str, _Check] = {}
 
     async def wait(self, account: str) -> None:
         """Wait until all answers so far are stored, and the batch is not paused and may call an account."""
@@ -87,28 +91,41 @@ class BudgetGate:
 
     def _may_call(self, account: str, wanted: int) -> bool:
         """Return whether it is known that so many first answers have not paused the batch."""
-        checked = self._checked.get(account)
-        if checked is None:
+        allowed = self._allowed.get(account)
+        if allowed is None:
             return self._monthly is None and wanted == 0
-        is_fresh = self._monthly is None or asyncio.get_running_loop().time() < checked.at + RECHECK
-        return is_fresh and checked.answers >= wanted
+        is_fresh = self._monthly is None or asyncio.get_running_loop().time() < allowed.at + RECHECK
+        return is_fresh and allowed.settled >= wanted
 
     async def _check(self, account: str, wanted: int) -> bool:
-        """Ask the store whether the batch may call an account; False if it may not, or cannot be read."""
-        async with self._checking:
-            if self._may_call(account, wanted):
-                return True
-            settled, at = self.answers.settled, asyncio.get_running_loop().time()
-            try:
-                batch = await self._store.find_batch_by_key(self._batch_key)
-                if batch is None or batch.pause is not None:
-                    return False
-                if self._monthly is not None and not await self._monthly.may_send(batch, account):
-                    return False
-            except StoreError:  # the next chunk of results reports it
+        """Ask the store whether the batch may call an account; False if it may not, or cannot be read.
+
+        So many first answers are settled. Calls that wait together share a check that has begun since then.
+        """
+        while running := self._running.get(account):
+            await running.ended.wait()
+            if running.settled >= wanted and running.may_call is not None:
+                return running.may_call
+        if self._may_call(account, wanted):
+            return True
+        check = self._running[account] = _Check(self.answers.settled)
+        try:
+            check.may_call = await self._ask(account)
+            if check.may_call:
+                self._allowed[account] = check
+            return check.may_call
+        finally:
+            del self._running[account]
+            check.ended.set()
+
+    async def _ask(self, account: str) -> bool:
+        try:
+            batch = await self._store.find_batch_by_key(self._batch_key)
+            if batch is None or batch.pause is not None:
                 return False
-            self._checked[account] = _Checked(settled, at)
-            return settled >= wanted
+            return self._monthly is None or await self._monthly.may_send(batch, account)
+        except StoreError:  # the next chunk of results reports it
+            return False
 
 
 class BudgetGates:
