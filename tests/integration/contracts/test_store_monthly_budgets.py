@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import msgspec
 import pytest
 
+from batchgate.engine.lifecycle.usage_retention import UsageRetention
 from batchgate.engine.model.api_key import ApiKey, hash_key
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.clock import DAY
@@ -23,7 +24,7 @@ from tests.support.stored_rows import chunk, claimed, input_of, new_batch
 
 AnyStore = SqliteStore | PostgresStore
 NOW = 1_795_000_000_000_000
-"""A day in November 2026."""
+"""18 November 2026."""
 NEXT_MONTH = NOW + 20 * DAY
 BUDGET = 10
 
@@ -150,6 +151,19 @@ async def test_a_budget_counts_what_was_spent_in_its_month_before_it_was_set(sto
     key = ApiKey(id="key_1", digest=hash_key("k"), name="k", workspace="new", scopes=("read",), hint="", created_at=NOW)
     await store.tenants.create_key(key, first=False, monthly_budget=8)
     assert await spent(store) == {"a": (4, 5), "new": (0, 7), "k": (0, 8)}
+
+
+async def test_a_budget_counts_the_days_of_its_month_that_are_older_than_the_kept_usage(store: AnyStore) -> None:
+    _, jobs = await create(store)
+    for seq, at in enumerate((NOW - 30 * DAY, NOW - 15 * DAY)):
+        await store_result(store, jobs[0], paid(seq, cost=2 + seq, at=at))
+    await UsageRetention(store.usage, 7).drop_old(NOW)
+    assert (await store.tenants.find_usage("w", NOW)).monthly_spend == 3
+    await store.budgets.set_key_budget("w", "ci", BUDGET, NOW)
+    assert await spent(store) == {"ci": (3, BUDGET)}
+    await UsageRetention(store.usage, 7).drop_old(NEXT_MONTH)
+    await store.budgets.set_account_budgets({"a": BUDGET}, NOW)
+    assert (await spent(store))["a"] == (0, BUDGET)
 
 
 async def test_results_that_are_not_stored_cost_nothing(store: AnyStore) -> None:

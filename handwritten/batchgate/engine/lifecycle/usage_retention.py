@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from batchgate.engine.model.clock import DAY
 from batchgate.engine.model.daily_usage import day_of
+from batchgate.engine.model.monthly_budget import days_of
+from batchgate.engine.model.workspace import month_of
 from batchgate.engine.ports.usage_store import UsageStore
 
 
 class UsageRetention:
-    """Keeps the usage of the last days."""
+    """Keeps the usage of the last days, and always that of the current month (UTC), which monthly budgets count."""
 
     def __init__(self, store: UsageStore, days: int | None) -> None:
         self._store = store
@@ -20,7 +22,7 @@ class UsageRetention:
         """Delete the usage of older days, once a day; does nothing if all is kept."""
         if self._days is None:
             return
-        first = day_of(max(0, now - (self._days - 1) * DAY))
+        first = min(day_of(max(0, now - (self._days - 1) * DAY)), days_of(month_of(now))[0])
         if first != self._first:
             await self._store.drop_usage(first)
             self._first = first
