@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from batchgate.engine.model.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 LOCK_FILE: Final = "lock"
+TRY_DELAYS: Final = (0.01, 0.05, 0.2)
+"""Seconds between tries to lock a folder: a process that only looks whether it is locked has the lock for a moment."""
 
 
 @contextmanager
@@ -23,12 +26,23 @@ def exclusive_folder(folder: Path, in_use: str | None = None) -> Iterator[None]:
     The lock ends with the process. ``in_use`` replaces the error message for processes that are not gateways.
     """
     with _lock_file(folder) as file:
+        if not _lock(file):
+            expected = in_use or f"a folder that no other gateway uses; {folder} is in use"
+            raise ConfigurationError("data_dir", expected)
+        yield
+
+
+def _lock(file: TextIO) -> bool:
+    """Lock a file; False if another process has it for longer than `is_locked` takes."""
+    for delay in (*TRY_DELAYS, None):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            expected = in_use or f"a folder that no other gateway uses; {folder} is in use"
-            raise ConfigurationError("data_dir", expected) from error
-        yield
+        except BlockingIOError:
+            if delay is not None:
+                time.sleep(delay)
+        else:
+            return True
+    return False
 
 
 def is_locked(folder: Path) -> bool:
