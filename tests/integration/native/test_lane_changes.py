@@ -108,7 +108,7 @@ async def test_the_requests_of_a_running_batch_are_not_put_into_jobs(tmp_path: P
     async with native_gateway(tmp_path) as gateway:
         batch = await gateway.create(*IDS, headers={"batchgate-lane": lane})
         answer = await set_lane(gateway.app, batch["id"], other, status=400)
-        text = "runs already, so it can only be moved to the lane direct, or from native to auto, not to"
+        text = "can only be moved to the lane direct, or from native to auto, not to"
         assert answer["error"]["message"] == f"lane: batch '{batch['id']}' {text} {other}"
         await gateway.until_ended(batch["id"])
         answer = await set_lane(gateway.app, batch["id"], "native", status=400)

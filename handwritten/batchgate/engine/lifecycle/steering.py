@@ -35,7 +35,7 @@ from batchgate.engine.storage.storage_probe import StorageProbe
 
 SHORTEST_NOTICE: Final = 60 * MICROSECONDS
 """A deadline is moved to a time that is at least this far away: whoever wants less cancels the batch."""
-LANE_CHANGES: Final = "runs already, so it can only be moved to the lane direct, or from native to auto"
+LANE_CHANGES: Final = "can only be moved to the lane direct, or from native to auto"
 
 
 class BatchSteering:
