@@ -64,6 +64,7 @@ def _configured(settings: Settings) -> ConfiguredTenants:
     keys = settings.api_keys.values()
     return ConfiguredTenants(
         workspaces=frozenset({DEFAULT_WORKSPACE, *(key.workspace for key in keys)}),
+        accounts=frozenset(settings.accounts),
         has_keys=bool(keys),
         has_admin=any("admin" in key.scopes for key in keys),
     )

@@ -170,6 +170,11 @@ async def test_an_account_that_has_spent_its_budget_gets_no_call_before_the_next
     async with running_app(tmp_path, database_url=database.url, **settings(provider, a=100)) as app:
         batch_id = await create(app, ROOT, *IDS)
         assert (await ended(app, batch_id))["request_counts"]["succeeded"] == len(IDS)
+        assert len(await budgets(app)) == 1
+    without = settings(provider)
+    del without["accounts"]["a"]
+    async with running_app(tmp_path, database_url=database.url, **without) as app:
+        assert await budgets(app) == []
 
 
 async def test_the_quota_of_a_workspace_also_pauses_its_running_batches(provider: HeldProvider, tmp_path: Path) -> None:

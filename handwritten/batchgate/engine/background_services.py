@@ -40,7 +40,9 @@ class BackgroundServices:
         self._router = needs.router
         self._queue = needs.queue
         self.finalizer = _finalizer(needs, orphan_blobs, report)
-        budgets = BudgetCheck(needs.budgets, needs.steering, needs.clock, paused=self.steer)
+        budgets = BudgetCheck(
+            needs.budgets, needs.steering, needs.clock, accounts=needs.router.account_names, paused=self.steer
+        )
         self.worker = _worker(needs, self.finalizer, orphan_blobs, budgets, report)
         self.task_cleanup = TaskCleanup(needs.store, needs.router, needs.clock, needs.cluster, report)
         self.native_jobs = _native_jobs(needs, self.worker.executor, budgets, report)

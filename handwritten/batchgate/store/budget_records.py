@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, TypedDict
 
 from batchgate.engine.model.api_key import ApiKey
 from batchgate.engine.model.monthly_budget import MonthlyBudget, SpenderKind, days_of
@@ -36,6 +36,22 @@ def workspace_budget_row(new: Workspace) -> dict[str, object]:
 def budget_from_row(row: Row) -> MonthlyBudget:
     """Return the budget in a row."""
     return MonthlyBudget(**{name: row[name] for name in MonthlyBudget.__struct_fields__})
+
+
+class ClaimBudgets(TypedDict):
+    """The fields of a claim that say which monthly budgets there are."""
+
+    has_monthly_budget: bool
+    budgeted_accounts: frozenset[str]
+
+
+def budgets_from_rows(rows: Iterable[Row]) -> ClaimBudgets:
+    """Return what a claim says of the budgets in rows that may stop its batch."""
+    budgets: list[tuple[SpenderKind, str]] = [(row["kind"], row["name"]) for row in rows]
+    return {
+        "has_monthly_budget": any(kind != "account" for kind, _ in budgets),
+        "budgeted_accounts": frozenset(name for kind, name in budgets if kind == "account"),
+    }
 
 
 def charged_spenders(batch: Row, chunk: ResultChunk) -> list[dict[str, object]]:

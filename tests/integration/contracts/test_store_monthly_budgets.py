@@ -98,7 +98,10 @@ async def test_a_reached_budget_of_an_account_stops_only_batches_that_call_it(st
         assert [(each.kind, each.name) for each in reached] == [("account", "a")]
         assert [reached[0].stops(name) for name in ("a", "free")] == [True, False]
     claim = await claimed(store, others[1])
-    assert claim.has_monthly_budget
+    assert (claim.has_monthly_budget, claim.budgeted_accounts) == (False, frozenset("a"))
+    await store.budgets.set_key_budget("w", "ci", 100, NOW)
+    claim = await claimed(store, others[1])
+    assert (claim.has_monthly_budget, claim.budgeted_accounts) == (True, frozenset("a"))
 
 
 async def test_the_budget_of_a_key_concerns_the_batches_that_it_created(store: AnyStore) -> None:

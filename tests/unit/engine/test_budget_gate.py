@@ -1,13 +1,15 @@
 """Calls of a batch with a budget wait until the answers before them are stored; many cost little more than few."""
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 from msgspec import structs
 
 from batchgate.engine.dispatch.budget_check import BudgetCheck
-from batchgate.engine.dispatch.budget_gate import BudgetGate, PaidAnswers
+from batchgate.engine.dispatch.budget_gate import BudgetGate, BudgetGates, PaidAnswers
 from batchgate.engine.model.batch import Batch, BatchPause
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.shard import Shard
 from batchgate.engine.ports.batch_store import BatchStore
 from tests.support.sample_batch import sample_batch
 
@@ -41,6 +43,20 @@ class NoReachedBudget:
 
 def gate_of(store: StoredBatch, answers: PaidAnswers) -> BudgetGate:
     return BudgetGate(cast("BatchStore", store), 1, answers, cast("BudgetCheck", NoReachedBudget()))
+
+
+def test_a_budget_of_an_account_concerns_only_a_process_that_has_the_account() -> None:
+    def gates(accounts: set[str]) -> BudgetGates:
+        store: Any = None  # a gate asks none before its first call
+        return BudgetGates(store, BudgetCheck(store, store, store, accounts=accounts, paused=lambda: None))
+
+    shard = Shard(index=0, first_seq=0, requests=1, offset=0, length=1, checksum=0)
+    claim = Claim(
+        batch=sample_batch(), shard=shard, epoch=1, finished=frozenset(), budgeted_accounts=frozenset({"removed"})
+    )
+    assert gates({"a"}).of(claim) is None
+    assert gates({"a", "removed"}).of(claim) is not None
+    assert gates({"a"}).of(structs.replace(claim, has_monthly_budget=True)) is not None
 
 
 async def test_a_call_waits_for_all_answers_before_it_in_whatever_order_they_are_stored() -> None:

@@ -141,7 +141,7 @@ class BudgetGates:
     def of(self, claim: Claim) -> BudgetGate | None:
         """Return the gate of a batch, the same for all its shards; None if no budget concerned it at the claim."""
         batch = claim.batch
-        if batch.budget is None and not claim.has_monthly_budget:
+        if batch.budget is None and not self._monthly.concerns(claim):
             return None
         gate = self._gates.get(batch.key)
         if gate is None:
@@ -149,6 +149,6 @@ class BudgetGates:
         return gate
 
     def _new_gate(self, claim: Claim) -> BudgetGate:
-        if claim.has_monthly_budget:
+        if self._monthly.concerns(claim):
             return BudgetGate(self._store, claim.batch.key, self._answers, self._monthly)
         return BudgetGate(self._store, claim.batch.key, PaidAnswers(), None)

@@ -22,4 +22,6 @@ class Claim(Struct, frozen=True, kw_only=True):
     withheld: frozenset[int] = frozenset()
     """The indexes of requests without a result that belong to active jobs of the native lane: they are not sent."""
     has_monthly_budget: bool = False
-    """Whether the batch has a workspace or an API key with a monthly budget, or there is an account with one."""
+    """Whether the workspace or the API key of the batch has a monthly budget."""
+    budgeted_accounts: frozenset[str] = frozenset()
+    """The accounts that have a monthly budget; the settings of this process may not have all of them."""

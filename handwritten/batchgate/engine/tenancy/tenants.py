@@ -35,10 +35,11 @@ FIRST_KEY_NEEDS_ADMIN: Final = (
 
 
 class ConfiguredTenants(Struct, frozen=True, kw_only=True):
-    """The workspaces and keys of the settings."""
+    """The workspaces, keys and accounts of the settings."""
 
     workspaces: frozenset[str] = frozenset()
     """The workspaces of the keys in the settings, and the default workspace."""
+    accounts: frozenset[str] = frozenset()
     has_keys: bool = False
     has_admin: bool = False
     """Whether a key in the settings has the scope admin."""
@@ -145,8 +146,9 @@ class Tenants:
         return await self._with_budget(key)
 
     async def monthly_budgets(self) -> Sequence[MonthlyBudget]:
-        """Return all monthly budgets, with what is spent of them."""
-        return await self._budgets.monthly_budgets(self._clock.now())
+        """Return the monthly budgets with what is spent of them; of accounts, those that the settings have."""
+        found = await self._budgets.monthly_budgets(self._clock.now())
+        return [each for each in found if each.kind != "account" or each.name in self._configured.accounts]
 
     async def list_keys(self, workspace: str, *, after: str | None, limit: int) -> ApiKeyPage:
         """Return a page of a workspace's keys, newest first; raises `RefusedError` for an unknown ``after``."""

@@ -57,14 +57,13 @@ WHERE CASE WHEN budgets.month >= %(month)s THEN budgets.spent ELSE 0 END >= budg
     END
 ORDER BY budgets.kind, budgets.name
 
--- name: has_monthly_budget
-SELECT 1 FROM monthly_budgets AS budgets JOIN batches ON batches.key = %(batch_key)s
+-- name: budgets_of_batch
+SELECT budgets.kind, budgets.name FROM monthly_budgets AS budgets JOIN batches ON batches.key = %(batch_key)s
 WHERE CASE budgets.kind
     WHEN 'account' THEN true
     WHEN 'workspace' THEN budgets.workspace = batches.workspace
     ELSE budgets.workspace = batches.workspace AND budgets.name = batches.caller
 END
-LIMIT 1
 
 -- name: key_budget
 SELECT

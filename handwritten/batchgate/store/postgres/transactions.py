@@ -24,7 +24,7 @@ from batchgate.engine.model.shard import QueuedShard, ResultChunk, Shard
 from batchgate.engine.model.usage import Counts
 from batchgate.engine.model.workspace import QuotaDemand
 from batchgate.engine.support.failpoints import hit_failpoint
-from batchgate.store.budget_records import charged_spenders, spender_columns
+from batchgate.store.budget_records import budgets_from_rows, charged_spenders, spender_columns
 from batchgate.store.native_records import finished_seqs, withheld_seqs
 from batchgate.store.postgres.budgets import check_key_budget, reached_budgets
 from batchgate.store.postgres.connection import Params, Row, Transaction
@@ -246,7 +246,7 @@ async def claim_shard(
     # after the native jobs: then they have all results of a job that has ended, and none of its requests is sent again.
     queries = ("claim_shard", "find_batch_by_key", "active_jobs_of_shard", "finished_seqs", "sent_marks")
     shards, batches, jobs, chunks, marks = [await transaction.execute(query, params) for query in queries]
-    budgets = await transaction.execute("has_monthly_budget", params)
+    budgets = await transaction.execute("budgets_of_batch", params)
 
     async def read() -> tuple[Claim, bytes] | None:
         shard, batch, mark = await shards.fetchone(), await batches.fetchone(), await marks.fetchone()
@@ -259,7 +259,7 @@ async def claim_shard(
             epoch=shard["epoch"],
             finished=finished,
             withheld=withheld_seqs(await jobs.fetchall(), shard_from_row(shard)) - finished,
-            has_monthly_budget=await budgets.fetchone() is not None,
+            **budgets_from_rows(await budgets.fetchall()),
         )
         return claimed, b"" if mark is None else mark["bits"]
 

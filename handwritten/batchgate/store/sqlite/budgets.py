@@ -10,7 +10,7 @@ import msgspec
 
 from batchgate.engine.model.monthly_budget import MonthlyBudget, cannot_create
 from batchgate.engine.model.workspace import month_of
-from batchgate.store.budget_records import budget_from_row, budget_row
+from batchgate.store.budget_records import ClaimBudgets, budget_from_row, budget_row, budgets_from_rows
 from batchgate.store.queries import load_queries
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.usage_records import stored_name
@@ -65,9 +65,9 @@ def reached_budgets(connection: sqlite3.Connection, batch_key: int, now: int) ->
     return [budget_from_row(row) for row in connection.execute(QUERIES["reached_budgets"], params)]
 
 
-def has_monthly_budget(connection: sqlite3.Connection, batch_key: int) -> bool:
-    """Check if a budget may stop a batch."""
-    return connection.execute(QUERIES["has_monthly_budget"], {"batch_key": batch_key}).fetchone() is not None
+def budgets_of_claim(connection: sqlite3.Connection, batch_key: int) -> ClaimBudgets:
+    """Read which budgets may stop a batch."""
+    return budgets_from_rows(connection.execute(QUERIES["budgets_of_batch"], {"batch_key": batch_key}))
 
 
 def check_key_budget(connection: sqlite3.Connection, workspace: str, key: str, now: int) -> None:

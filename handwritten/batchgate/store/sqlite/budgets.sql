@@ -37,14 +37,13 @@ WHERE CASE WHEN budgets.month >= :month THEN budgets.spent ELSE 0 END >= budgets
     END
 ORDER BY budgets.kind, budgets.name
 
--- name: has_monthly_budget
-SELECT 1 FROM monthly_budgets AS budgets JOIN batches ON batches.key = :batch_key
+-- name: budgets_of_batch
+SELECT budgets.kind, budgets.name FROM monthly_budgets AS budgets JOIN batches ON batches.key = :batch_key
 WHERE CASE budgets.kind
     WHEN 'account' THEN 1
     WHEN 'workspace' THEN budgets.workspace = batches.workspace
     ELSE budgets.workspace = batches.workspace AND budgets.name = batches.caller
 END
-LIMIT 1
 
 -- name: key_budget
 SELECT kind, workspace, name, budget, :month AS month, CASE WHEN month >= :month THEN spent ELSE 0 END AS spent

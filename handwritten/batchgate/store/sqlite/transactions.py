@@ -35,7 +35,7 @@ from batchgate.store.records import (
     stale_claim,
     validated_input_row,
 )
-from batchgate.store.sqlite.budgets import charge_budgets, check_key_budget, has_monthly_budget, reached_budgets
+from batchgate.store.sqlite.budgets import budgets_of_claim, charge_budgets, check_key_budget, reached_budgets
 from batchgate.store.sqlite.failures import add_failures, add_unfinished, drop_failures
 from batchgate.store.sqlite.pauses import pause_by_results
 from batchgate.store.sqlite.quotas import add_stored_bytes, reserve_quota
@@ -228,7 +228,7 @@ def claim_shard(connection: sqlite3.Connection, job: QueuedShard) -> Claim | Non
         epoch=row["epoch"],
         finished=finished,
         withheld=withheld - finished,
-        has_monthly_budget=has_monthly_budget(connection, job.batch_key),
+        **budgets_of_claim(connection, job.batch_key),
     )
 
 
