@@ -184,6 +184,20 @@ async def test_a_create_whose_answer_is_lost_is_repeated_and_makes_one_batch(sen
     assert sum(request.startswith(b"POST") for request in proxy.requests) == 2
 
 
+async def test_a_batch_is_canceled_although_the_answer_to_its_create_is_lost_and_nobody_waits(sent: Sent) -> None:
+    with CuttingProxy(sent.url, cuts=[10]) as proxy:
+        transport = BatchTransport(proxy.url, api_key=API_KEY, name=sent.name, max_requests=150, max_wait=LONG)
+        async with sdks(transport) as (client, _):
+            calls = [asyncio.create_task(chat(client, str(number), "slow")) for number in range(150)]
+            await asyncio.to_thread(sent.wait_until_created)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            batch = await asyncio.to_thread(sent.wait_until_ended)
+    assert batch.canceled > 0
+    assert sent.totals() == [150]
+
+
 async def test_what_cannot_be_in_a_batch_is_refused_at_once(sent: Sent) -> None:
     async with sdks(sent.transport()) as (openai_sdk, anthropic_sdk):
         with pytest.raises(openai.BadRequestError, match="a batch has no streams"):

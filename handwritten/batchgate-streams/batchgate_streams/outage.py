@@ -9,14 +9,14 @@ from batchgate_streams.errors import ConnectionFailed, GatewayRefused
 MAX_OUTAGE: Final = 60.0
 """Seconds for which the gateway may be unreachable or overloaded, as in a restart, before waiting fails."""
 _TOO_MANY: Final = 429
-_SERVER_ERROR: Final = 500
+SERVER_ERROR: Final = 500
 
 
 def retry_delay(error: ConnectionFailed | GatewayRefused, least: float) -> float:
     """Return the delay until the next try, which obeys Retry-After; raises the error if a retry is useless."""
     if not isinstance(error, GatewayRefused):
         return least
-    if error.status != _TOO_MANY and error.status < _SERVER_ERROR:
+    if error.status != _TOO_MANY and error.status < SERVER_ERROR:
         raise error
     return max(least, error.refusal.retry_after or 0)
 

@@ -19,7 +19,7 @@ from batchgate_streams.batching.replies import error_reply, failure_reply, reply
 from batchgate_streams.batching.single_calls import Group, SingleCall
 from batchgate_streams.display import done
 from batchgate_streams.errors import ConnectionFailed, GatewayRefused, StreamsError, UnusableAnswer
-from batchgate_streams.outage import Outage, retry_delay
+from batchgate_streams.outage import SERVER_ERROR, Outage, retry_delay
 from batchgate_streams.polling import FINAL, POLL_TIMEOUT
 
 FIRST_PAUSE: Final = 0.1
@@ -56,25 +56,40 @@ class BatchRun:
             raise
 
     async def _create(self) -> str | None:
-        """Create the batch without the calls that the gateway refuses; returns None if no call is left."""
+        """Create the batch without the calls that the gateway refuses; returns None if no call is left.
+
+        But a batch that may exist, since the answer to its create was lost, is returned, so that it can be canceled.
+        """
         key: str | None = None
+        may_exist = False
         while any(call.waits for call in self._calls):
             if key is None:  # a repeated create has the same key, and so the same requests
                 key = uuid4().hex
                 self._calls = [call for call in self._calls if call.waits]
+                may_exist = False
             try:
                 return await self._create_once(key)
             except GatewayRefused as error:
                 bad = bad_request(error, len(self._calls))
                 if bad is None:
+                    may_exist = may_exist or error.status >= SERVER_ERROR
                     await self._pause_after(error)
                 else:
                     reply = error_reply(self._group.endpoint, error.status, bad.message, error.refusal.type)
                     self._calls[bad.place].resolve(reply)
                     key = None
             except ConnectionFailed as error:
+                may_exist = True
                 await self._pause_after(error)
-        return None
+        return await self._find_created(key) if key and may_exist else None
+
+    async def _find_created(self, key: str) -> str | None:
+        """Repeat a create once, which returns the batch that it has made."""
+        try:
+            return await self._create_once(key)
+        except StreamsError as error:
+            _logger.warning("a batch of %d calls may run although no caller waits: %s", len(self._calls), error)
+            return None
 
     async def _create_once(self, key: str) -> str:
         call = create_call(self._group, self._calls, self._options, key)
