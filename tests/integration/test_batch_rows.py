@@ -1,17 +1,23 @@
 """Pages of requests beside their results, of running and ended batches in every dialect."""
 
 import asyncio
+import json
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from aiohttp import web
 
+from batchgate.account_settings import AccountSettings
 from batchgate.engine.results import row_pages
 from tests.support import openai_batches, unified_batches
 from tests.support.databases import DATABASES, Database, new_database
-from tests.support.held_provider import held_provider
+from tests.support.held_provider import ANSWER, held_provider
+from tests.support.http_server import http_server
 from tests.support.running_app import BATCHES, RunningApp, create_body, params, running_app, simulator
 
 Row = dict[str, Any]
@@ -167,6 +173,74 @@ async def test_a_search_looks_into_the_texts_of_requests_and_results(
     assert [row["custom_id"] for row in rows] == found
 
 
+async def test_a_search_finds_what_json_writes_in_other_ways(database: Database, tmp_path: Path) -> None:
+    answer = r"don\u0027t R\u0026D \u003Cb\u003e http:\/\/ Stra\u00dfe Fuß"
+    body = json.dumps(ANSWER).replace("Hi", answer)
+    async with http_server(partial(answering, body)) as url:
+        accounts = {"simulator": AccountSettings(provider="anthropic", base_url=url, api_key="k")}
+        async with running_app(tmp_path, accounts=accounts, database_url=database.url) as app:
+            batch_id = await ended_batch(app, create_body("a"))
+            for text in ("DON'T", "r&d", "<b>", "http://", "strasse", "fuss", "Straße"):
+                assert len(await all_rows(app, batch_id, f"q={quote(text)}")) == 1, text
+            assert not await all_rows(app, batch_id, "q=u0027")
+
+
+async def answering(body: str, _: web.Request) -> web.Response:
+    return web.Response(text=body, content_type="application/json")
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ended", "running"])
+async def test_a_page_reads_no_more_than_it_needs_of_large_results(
+    database: Database, tmp_path: Path, ends: bool
+) -> None:
+    accounts = {"simulator": simulator(output_tokens=100_000, latency_by_model={"slow": 60.0})}
+    async with running_app(tmp_path, accounts=accounts, shutdown_timeout=0.0, database_url=database.url) as app:
+        requests = [{"custom_id": f"r{n}", "params": params() | {"max_tokens": 100_000}} for n in range(60)]
+        if not ends:
+            requests += create_body("slow", model="slow")["requests"]
+        batch_id = (await app.call("POST", BATCHES, json={"requests": requests}))[1]["id"]
+        async with asyncio.timeout(30):
+            while (await app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["succeeded"] < 60:
+                pass
+        if ends:
+            await app.ended(batch_id)
+        tracemalloc.start()
+        try:
+            first = await page(app, batch_id, "limit=1")
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert first["data"][0]["outcome"] == "succeeded"
+        assert peak < 10_000_000  # all results have 24 MB
+        rows = await all_rows(app, batch_id, "limit=500")
+        assert [row["custom_id"] for row in rows] == [row["custom_id"] for row in requests]
+        assert [row["outcome"] for row in rows] == ["succeeded"] * 60 + ["pending"] * (not ends)
+
+
+async def test_results_are_paired_when_requests_between_have_none(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_pages, "BLOCK_SIZE", 1)
+    body = create_body("a", "b", "c")
+    body["requests"][2:2] = create_body("bad", "worse", model="nosuch/m")["requests"]
+    async with held_provider() as provider:
+        accounts = {"openai": provider.account(1)}
+        async with running_app(tmp_path, accounts=accounts, database_url=database.url) as app:
+            _, batch = await app.call("POST", BATCHES, json=body)
+            async with asyncio.timeout(10):
+                while len(await all_rows(app, batch["id"], "outcome=errored")) < 2:
+                    pass
+            expected = ["pending", "pending", "errored", "errored", "pending"]
+            assert [row["outcome"] for row in await all_rows(app, batch["id"])] == expected
+            await app.call("POST", f"/api/batches/{batch['id']}/cancel")
+            provider.answering.set()
+            await app.ended(batch["id"])
+            for limit in (1, 500):
+                rows = await all_rows(app, batch["id"], f"limit={limit}")
+                assert [row["custom_id"] for row in rows] == ["a", "b", "bad", "worse", "c"]
+                assert [row["outcome"] for row in rows] == ["succeeded", "canceled", "errored", "errored", "canceled"]
+
+
 async def test_a_search_that_finds_little_ends_early_and_goes_on(
     app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +260,18 @@ async def test_long_texts_are_cut_unless_all_of_them_is_asked_for(app: RunningAp
     whole, _ = await all_rows(app, batch_id, "max_text=100000")
     assert whole["request"]["params"]["messages"][0]["content"] == "x" * 10_000
     assert not whole["is_cut"]
+
+
+async def test_requests_may_be_nested_deeply(app: RunningApp) -> None:
+    metadata: dict[str, Any] = {"deep": "z" * 5000}
+    for _ in range(300):
+        metadata = {"in": [metadata]}
+    body = create_body("a")
+    body["requests"][0]["params"]["messages"][0]["content"] = [{"type": "text", "text": "x", "more": metadata}]
+    batch_id = await ended_batch(app, body)
+    (row,) = await all_rows(app, batch_id, "q=zzz")
+    assert row["is_cut"]
+    assert "z" * 4000 in json.dumps(row["request"])
 
 
 @pytest.mark.parametrize("cursor", ["x", "1", "1.2.3", "1.-2.3.1", "1.5.5.1", "1.99999999999999999999.1.1", "0.7.7.0"])

@@ -10,6 +10,9 @@ from msgspec import Struct
 TEXT_PER_NUMBER: Final = 16
 """Characters of a text for each number of a list, such as an embedding, that is kept."""
 
+_TOO_DEEP: Final = msgspec.Raw(b"{}")
+"""Instead of a line that is nested more deeply than Python decodes."""
+
 
 class CutLine(Struct, frozen=True):
     """A line, and whether something was cut out of it."""
@@ -23,23 +26,28 @@ def cut_line(line: bytes, max_text: int) -> CutLine:
     line = line.strip()
     if len(line) <= max_text:
         return CutLine(msgspec.Raw(line), is_cut=False)
-    decoded = msgspec.json.decode(line)
-    cut = _cut(decoded, max_text)
-    return CutLine(msgspec.Raw(line if cut is decoded else msgspec.json.encode(cut)), is_cut=cut is not decoded)
+    try:
+        whole = {"line": msgspec.json.decode(line)}
+        if not _cut(whole, max_text):
+            return CutLine(msgspec.Raw(line), is_cut=False)
+        return CutLine(msgspec.Raw(msgspec.json.encode(whole["line"])), is_cut=True)
+    except RecursionError:
+        return CutLine(_TOO_DEEP, is_cut=True)
 
 
-def _cut(value: Any, max_text: int) -> Any:
-    """Return a decoded JSON value with its parts cut; the same object if nothing has to be cut."""
-    if isinstance(value, str):
-        return value if len(value) <= max_text else value[:max_text]
-    if isinstance(value, dict):
-        found = {name: _cut(each, max_text) for name, each in value.items()}
-        return found if any(found[name] is not each for name, each in value.items()) else value
-    if isinstance(value, list):
-        kept = value
-        if len(value) > max_text // TEXT_PER_NUMBER and isinstance(value[0], int | float):
-            kept = value[: max_text // TEXT_PER_NUMBER]
-        parts = [_cut(each, max_text) for each in kept]
-        is_same = kept is value and all(new is old for new, old in zip(parts, value, strict=True))
-        return value if is_same else parts
-    return value
+def _cut(whole: Any, max_text: int) -> bool:
+    """Cut the parts of a decoded JSON value in place, however deep; return whether something had to be cut."""
+    is_cut = False
+    waiting = [whole]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list) and len(value) > max_text // TEXT_PER_NUMBER and isinstance(value[0], int | float):
+            del value[max_text // TEXT_PER_NUMBER :]
+            is_cut = True
+        for place, part in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(part, dict | list):
+                waiting.append(part)
+            elif isinstance(part, str) and len(part) > max_text:
+                value[place] = part[:max_text]
+                is_cut = True
+    return is_cut

@@ -14,6 +14,8 @@ from batchgate.engine.model.shard import RequestStatus
 RowState: TypeAlias = Literal["pending"] | RequestStatus
 """How a request has ended; ``pending`` if it has not."""
 
+_ESCAPES_OF_ANY: Final = (b"\\u", b"\\/")
+"""How JSON may write characters that need no escape."""
 ENDED_WITHOUT_SUCCESS: Final = frozenset({"errored", "canceled", "expired"})
 
 
@@ -39,8 +41,13 @@ class RowFilter(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def _may_have(text: str, line: bytes) -> bool:
-        """Return whether decoding a line is worthwhile: JSON has many ways to write what is not ASCII."""
-        return not text.isascii() or json.dumps(text)[1:-1].encode() in line.lower()
+        """Return whether decoding a line is worthwhile.
+
+        JSON has many ways to write a character, and folding makes ASCII of others, as "ss" of "ß".
+        """
+        if not (text.isascii() and line.isascii()) or any(escape in line for escape in _ESCAPES_OF_ANY):
+            return True
+        return json.dumps(text)[1:-1].encode() in line.lower()
 
 
 def _has(text: str, line: bytes) -> bool:
@@ -51,9 +58,12 @@ def _has(text: str, line: bytes) -> bool:
 
 
 def _is_in(text: str, value: Any) -> bool:
-    """Return whether a decoded JSON value has a text; names of fields are not looked at."""
-    if isinstance(value, str):
-        return text in value.casefold()
-    if isinstance(value, dict):
-        return any(_is_in(text, each) for each in value.values())
-    return isinstance(value, list) and any(_is_in(text, each) for each in value)
+    """Return whether a decoded JSON value has a text, however deep; names of fields are not looked at."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str) and text in part.casefold():
+            return True
+        if isinstance(part, dict | list):
+            waiting.extend(part.values() if isinstance(part, dict) else part)
+    return False

@@ -32,7 +32,11 @@ MAX_READ: Final = 16 * 1024 * 1024
 MAX_PAGE: Final = 4 * 1024 * 1024
 """Bytes of its requests and results after which a page ends."""
 BLOCK: Final = 500
-"""Requests that are looked at together."""
+"""Requests that are looked at together, at most."""
+BLOCK_SIZE: Final = 1024 * 1024
+"""Bytes of results after which a block ends; its requests are of one piece of their blob."""
+AT_ONCE: Final = 4
+"""Pages that a process reads at the same time; others wait."""
 
 
 class _Misplaced(Exception):
@@ -68,6 +72,22 @@ class RowPage(Struct, frozen=True, kw_only=True):
     """Where the next page begins; None after the last request."""
 
 
+class _WaitingResults:
+    """The results that come next, as far as they were read."""
+
+    def __init__(self) -> None:
+        self.lines = list[bytes]()
+        self.are_all = False
+        """No result comes after these."""
+
+    async def fill(self, results: AsyncGenerator[list[bytes], None], count: int) -> None:
+        """Read results until there are so many, or so many bytes of them."""
+        while not self.are_all and len(self.lines) < count and sum(map(len, self.lines)) < BLOCK_SIZE:
+            more = await anext(results, None)
+            self.lines.extend(more or ())
+            self.are_all = more is None
+
+
 class RowPages:
     """Reads pages of requests of running and ended batches."""
 
@@ -75,13 +95,15 @@ class RowPages:
         self._store = store
         self._blobs = blobs
         self._rows = rows
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def page(self, batch: Batch, cursor: str | None, row_filter: RowFilter, limit: int) -> RowPage:
         """Return a page; raises `RefusedError` for a wrong cursor, and for a batch whose requests are gone."""
         position = RowPosition() if cursor is None else RowPosition.of_cursor(cursor)
         while True:
             try:
-                return await self._page(batch, position, row_filter, limit)
+                async with self._turn:
+                    return await self._page(batch, position, row_filter, limit)
             except ChunksDropped:
                 batch = await self._ended(batch)
             except _Misplaced as error:
@@ -143,10 +165,15 @@ class RowPages:
                 raise _Misplaced(f"shard {shard.index} does not begin at byte {offset}")
             async with aclosing(self._input(batch, offset, end)) as groups:
                 async for lines in groups:
-                    found = await results.read(range(seq, seq + len(lines)))
-                    block = await asyncio.to_thread(self._running_block, batch, seq, offset, lines, found)
-                    seq, offset = block[-1].after.seq, block[-1].after.input_offset
-                    yield block
+                    left = lines
+                    while left:
+                        seqs = results.fitting(range(seq, seq + len(left)), BLOCK_SIZE)
+                        found = await results.read(seqs)
+                        block = await asyncio.to_thread(
+                            self._running_block, batch, seq, offset, left[: len(seqs)], found
+                        )
+                        seq, offset, left = seqs.stop, block[-1].after.input_offset, left[len(seqs) :]
+                        yield block
             if seq != shard.first_seq + shard.requests:
                 raise _Misplaced(f"shard {shard.index} has another number of lines")
         if seq < batch.counts.total:  # its shards are gone
@@ -166,28 +193,34 @@ class RowPages:
     async def _ended_blocks(self, batch: Batch, position: RowPosition) -> AsyncGenerator[list[FoundRow], None]:
         """Yield requests of a batch that has ended."""
         seq, offset, results_offset = position.seq, position.input_offset, position.results_offset or 0
-        waiting: list[bytes] = []
+        waiting = _WaitingResults()
         results = self._results(batch, results_offset)
         async with aclosing(results), aclosing(self._input(batch, offset, batch.input_size)) as groups:
             async for lines in groups:
-                while len(waiting) < len(lines) and (more := await anext(results, None)) is not None:
-                    waiting.extend(more)
-                place = RowPosition(seq=seq, input_offset=offset, results_offset=results_offset)
-                block = await asyncio.to_thread(self._ended_block, batch, place, lines, waiting)
-                after = block[-1].after
-                seq, offset, results_offset = after.seq, after.input_offset, after.results_offset or 0
-                del waiting[: sum(row.result is not None for row in block)]
-                yield block
+                left = lines
+                while left:
+                    await waiting.fill(results, len(left))
+                    place = RowPosition(seq=seq, input_offset=offset, results_offset=results_offset)
+                    block = await asyncio.to_thread(self._ended_block, batch, place, left, waiting)
+                    after = block[-1].after
+                    seq, offset, results_offset = after.seq, after.input_offset, after.results_offset or 0
+                    left = left[len(block) :]
+                    yield block
 
     def _ended_block(
-        self, batch: Batch, place: RowPosition, lines: Sequence[bytes], waiting: Sequence[bytes]
+        self, batch: Batch, place: RowPosition, lines: Sequence[bytes], waiting: _WaitingResults
     ) -> list[FoundRow]:
-        """Pair requests with the results that follow, which are in the same order; a request may have none."""
+        """Pair requests with the results that follow, which are in the same order; a request may have none.
+
+        Ends where the next result has to be read.
+        """
         rows, found, taken = self._rows[batch.dialect], list[FoundRow](), 0
         offset, results_offset = place.input_offset, place.results_offset or 0
         for number, line in enumerate(lines, place.seq):
+            if taken == len(waiting.lines) and not waiting.are_all:
+                break
             custom_id = _custom_id(rows, batch, line)
-            result = waiting[taken] if taken < len(waiting) else None
+            result = waiting.lines[taken] if taken < len(waiting.lines) else None
             if result is not None and _outcome_id(rows, batch, result) != custom_id:
                 result = None
             if result is not None:
@@ -195,6 +228,7 @@ class RowPages:
             offset += len(line)
             after = RowPosition(seq=number + 1, input_offset=offset, results_offset=results_offset)
             found.append(_row(rows, number, custom_id, line, result, batch.unfinished_status, after))
+        del waiting.lines[:taken]
         return found
 
     def _input(self, batch: Batch, offset: int, end: int) -> AsyncGenerator[list[bytes], None]:

@@ -102,6 +102,14 @@ class ShardIndex:
         self._lines = lines
         self._slices = slices
 
+    def fitting(self, seqs: range, size: int) -> range:
+        """Return the first of some requests, whose lines have so many bytes together; at least one."""
+        for seq in seqs:
+            size -= self._slices[seq].length if seq in self._slices else 0
+            if size <= 0:
+                return range(seqs.start, seq + 1)
+        return seqs
+
     async def read(self, seqs: Iterable[int]) -> dict[int, bytes]:
         """Read the lines of requests, as far as they have results, by request; raises `ChunksDropped`."""
         found = {seq: self._slices[seq] for seq in seqs if seq in self._slices}
