@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol, TextIO
@@ -14,6 +15,8 @@ from batchgate.tables.table import Row
 LONGEST_CELL: Final = 32 * 1024 * 1024
 """Characters. A quote that is not closed would otherwise make one cell of the rest of the file."""
 DELIMITERS: Final = ",;\t"
+_QUOTED: Final = re.compile(r'(?:^|(?<=[,;\t]))"(?:[^"]|"")*"?')
+"""A cell in quotes, which may have any delimiter."""
 TAB_SUFFIXES: Final = frozenset({".tsv", ".tab"})
 
 csv.field_size_limit(LONGEST_CELL)
@@ -113,4 +116,4 @@ def _delimiter(path: Path, header: str) -> str:
     """Find the delimiter: a tab by the file's name, or else the one that the first line has most often."""
     if path.suffix.lower() in TAB_SUFFIXES:
         return "\t"
-    return max(DELIMITERS, key=header.count)
+    return max(DELIMITERS, key=_QUOTED.sub("", header).count)

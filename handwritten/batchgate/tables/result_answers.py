@@ -27,7 +27,16 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class _Text(Struct, frozen=True):
+    """A part of a content, which may be a thought of the model before its answer."""
+
     text: str | None = None
+    type: str | None = None
+    thought: bool | None = None
+
+    @property
+    def answer(self) -> str:
+        """The text, if it is of the answer."""
+        return "" if self.thought or self.type == "reasoning_text" else self.text or ""
 
 
 class _Item(Struct, frozen=True):
@@ -87,7 +96,12 @@ class _Body(Struct, frozen=True):
     candidates: list[_Choice] | None = None
     output: list[_Item] | _ConverseOutput | None = None
     converse_reason: str | None = msgspec.field(name="stopReason", default=None)
-    usage: _Usage = _Usage()
+
+
+class _Tokens(Struct, frozen=True):
+    """The tokens of an answer, which are read apart from its text: odd numbers must not hide it."""
+
+    usage: _Usage | None = None
     gemini_usage: _Usage | None = msgspec.field(name="usageMetadata", default=None)
 
 
@@ -117,6 +131,7 @@ class _Line(Struct, frozen=True):
 
 _LINE: Final = msgspec.json.Decoder(_Line)
 _BODY: Final = msgspec.json.Decoder(_Body)
+_TOKENS: Final = msgspec.json.Decoder(_Tokens)
 _ERROR_BODY: Final = msgspec.json.Decoder(_ErrorBody)
 
 
@@ -149,7 +164,7 @@ def _of_body(custom_id: str, content: Raw) -> Answer:
         body = _BODY.decode(content)
     except msgspec.ValidationError:
         return Answer(custom_id=custom_id, text=bytes(content).decode())
-    usage = body.gemini_usage or body.usage
+    usage = _usage(content)
     choice = next(iter(body.choices or body.candidates or ()), None)
     refusal = None if choice is None or choice.message is None else choice.message.refusal
     return Answer(
@@ -160,6 +175,14 @@ def _of_body(custom_id: str, content: Raw) -> Answer:
         input_tokens=_first(usage.input_tokens, usage.prompt_tokens, usage.converse_input, usage.gemini_input),
         output_tokens=_first(usage.output_tokens, usage.completion_tokens, usage.converse_output, usage.gemini_output),
     )
+
+
+def _usage(content: Raw) -> _Usage:
+    try:
+        tokens = _TOKENS.decode(content)
+    except msgspec.ValidationError:
+        return _Usage()
+    return tokens.gemini_usage or tokens.usage or _Usage()
 
 
 def _text(body: _Body, choice: _Choice | None, content: bytes) -> str:
@@ -179,7 +202,7 @@ def _text(body: _Body, choice: _Choice | None, content: bytes) -> str:
 def _joined(content: str | Sequence[_Text] | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
-    return "".join(part.text or "" for part in content)
+    return "".join(part.answer for part in content)
 
 
 def _reason(body: _Body, choice: _Choice | None) -> str | None:

@@ -75,10 +75,21 @@ class _JsonLines:
         self._file.write(msgspec.json.encode(cells, enc_hook=str) + b"\n")
 
 
+class _LineFeeds:
+    """Ends the rows of a csv writer with a line feed; the writer quotes what its own line end has, so also a lone CR."""
+
+    def __init__(self, file: io.TextIOBase) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        """Write a row."""
+        return self._file.write(row.removesuffix("\r\n") + "\n")
+
+
 class _Delimited:
     def __init__(self, file: io.TextIOBase, delimiter: str, columns: Sequence[str]) -> None:
         self._columns = columns
-        self._writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        self._writer = csv.writer(_LineFeeds(file), delimiter=delimiter, lineterminator="\r\n")
         self._writer.writerow(columns)
 
     def write(self, cells: Cells) -> None:

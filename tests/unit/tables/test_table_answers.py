@@ -83,6 +83,19 @@ def test_odd_answers_are_kept_and_odd_lines_are_errors() -> None:
             read_answer(line)
 
 
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": 1.5}, "much"], ids=str)
+def test_odd_tokens_do_not_hide_the_answer(usage: object) -> None:
+    answer = read_answer(json.dumps(openai({"choices": [CHAT], "usage": usage})).encode())
+    assert (answer.text, answer.finish_reason, answer.input_tokens) == ("ab", "length", None)
+
+
+def test_what_the_model_thinks_is_not_its_answer() -> None:
+    thought = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]}
+    responses = openai({"output": [thought, {"type": "message", "content": TEXTS}]})
+    gemini = openai({"candidates": [{"content": {"parts": [{"text": "hm", "thought": True}, {"text": "ab"}]}}]})
+    assert [read_answer(json.dumps(each).encode()).text for each in (responses, gemini)] == ["ab", "ab"]
+
+
 async def stream(answers: Iterable[Answer]) -> AsyncIterator[Answer]:
     for answer in answers:
         yield answer
@@ -104,6 +117,7 @@ async def test_answers_are_joined_to_their_rows_and_rows_may_have_none() -> None
 def test_a_table_is_written_again_with_the_answers(tmp_path: Path, form: TableFormat) -> None:
     source = tmp_path / f"t.{form}"
     data = {"text": ["x, y", 'q"\n'], "n": ["1", "2"]}
+    text = "one\rtwo"
     if form == "parquet":
         pq.write_table(pa.table({"text": data["text"], "n": pa.array([1, 2], pa.int16())}), source)
     elif form == "jsonl":
@@ -118,14 +132,15 @@ def test_a_table_is_written_again_with_the_answers(tmp_path: Path, form: TableFo
         for row in table.rows():
             assert isinstance(row, Row)
             target.check(row)
-            done = Answer(custom_id=str(row.number), text="42", finish_reason="stop", input_tokens=5, output_tokens=6)
+            done = Answer(custom_id=str(row.number), text=text, finish_reason="stop", input_tokens=5, output_tokens=6)
             write(row.cells, done if row.number == 1 else None)
     path = tmp_path / f"out.{form}"
     path.write_bytes(buffer.getvalue())
     again = [row.cells for row in open_table(path).rows() if isinstance(row, Row)]
     assert [cells["text"] for cells in again] == data["text"]
     assert [str(cells["n"]) for cells in again] == data["n"]
-    assert [str(cells["new answer"] or "") for cells in again] == ["42", ""]
+    assert [str(cells["new answer"] or "") for cells in again] == [text, ""]
+    assert form not in {"csv", "tsv"} or path.read_bytes().endswith(b"\t\n" if form == "tsv" else b",\n")
     assert str(again[0]["new output_tokens"]) == "6"
     if form == "parquet":
         assert str(pq.read_schema(path).field("n").type) == "int16"

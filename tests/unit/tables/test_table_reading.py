@@ -43,6 +43,12 @@ def test_csv_of_any_origin_is_read_alike(tmp_path: Path) -> None:
     assert list(table.rows()) == list(table.rows())
 
 
+@pytest.mark.parametrize("header", ['id,"Name; first; last"', '"a;b;\tc;""d;"",e;",id', 'id,5" or 6; or 7"', "id,text"])
+def test_the_delimiter_is_the_one_outside_of_quotes(tmp_path: Path, header: str) -> None:
+    table = DelimitedTable(write(tmp_path, "t.csv", f"{header}\n1,x\n"))
+    assert (table.delimiter, len(table.columns), len(list(table.rows()))) == (",", 2, 1)
+
+
 def test_a_ragged_row_is_an_error_with_its_line_and_the_others_are_read(tmp_path: Path) -> None:
     rows = list(open_table(write(tmp_path, "t.csv", "a,b\n1,2\n3\n\n4,5,6\n7,8\n")).rows())
     assert [str(row) for row in rows if isinstance(row, RowError)] == [
