@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.conftest import ADMIN, BATCHES, HOSTILE, OTHER, Gateway, visitor
 
@@ -159,6 +160,112 @@ async def test_a_csv_file_becomes_a_batch_after_a_trial(browser: Browser, gatewa
         await page.get_by_role("button", name="Run 3 rows first").click()
         await expect(page.get_by_role("heading", name="countries (3 rows)")).to_be_visible()
         await expect(page.get_by_text("You said: The {capital} of country, 2?")).to_be_visible()
+
+
+async def test_a_file_that_would_be_damaged_is_refused_with_its_line(
+    browser: Browser, gateway: Gateway, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.csv"
+    refused = {
+        "id,text\n\n1,Hello, world\n": "Line 3 has 3 cells, and the first line names 2 columns. Put texts",
+        'id,text\n"a\nb",x\n1\n': "Line 4 has 1 cell, and the first line names 2 columns.",
+        'id,text\n1,fine\n2,"open\n3,x\n': "A quote is opened in line 3 and never closed.",
+        "text\ncaf\xe9\n": "The file is neither UTF-8 nor UTF-16",
+    }
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(ADMIN)
+        await person.open("new")
+        for content, fault in refused.items():
+            path.write_bytes(content.encode("latin-1"))
+            await person.page.locator("#file").set_input_files(path)
+            await expect(person.page.get_by_text(fault)).to_be_visible()
+            await expect(person.page.get_by_label("Template")).to_have_count(0)
+        path.write_bytes('id,"a; b; c"\n1,caf\u00e9\n'.encode("utf-16"))
+        await person.page.locator("#file").set_input_files(path)
+        await person.page.get_by_label("Template").fill("Open a {a; b; c}.")
+        await person.page.get_by_label("Model").fill("quick")
+        await expect(person.page.get_by_text("1 requests are valid")).to_be_visible()
+
+
+async def test_a_create_whose_answer_was_lost_makes_one_batch(
+    browser: Browser, gateway: Gateway, tmp_path: Path
+) -> None:
+    (tmp_path / "lost.csv").write_text("text\nHello\n")
+    failed = gateway.ids["failed"]
+
+    async def lose(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(ADMIN)
+        page = person.page
+        await person.open("new")
+        await page.locator("#file").set_input_files(tmp_path / "lost.csv")
+        await page.get_by_label("Model").fill("quick")
+        await page.route("**/v1/batches", lose, times=1)
+        await page.get_by_role("button", name="Create 1 requests").click()
+        await expect(page.get_by_text("The gateway cannot be reached.")).to_be_visible()
+        await page.get_by_role("button", name="Create 1 requests").click()
+        await expect(page.get_by_role("heading", name="lost")).to_be_visible()
+        await person.open(f"batch/{failed}")
+        await page.route(f"**/{failed}/retry", lose, times=1)
+        before = await children_of(gateway, failed)
+        async with page.expect_event("requestfailed", lambda request: request.url.endswith("/retry")):
+            await page.get_by_role("button", name="Retry 3 failed").click()
+        await page.get_by_role("button", name="Retry 3 failed").click()
+        await expect(page.get_by_text("A new batch runs 3 requests again.")).to_be_visible()
+    assert len((await gateway.call("GET", "/api/batches?name=lost"))["data"]) == 1
+    assert await children_of(gateway, failed) == before + 1
+
+
+async def children_of(gateway: Gateway, batch_id: str) -> int:
+    batches = (await gateway.call("GET", "/api/batches?limit=100"))["data"]
+    return sum(batch["parent"] == batch_id for batch in batches)
+
+
+async def test_an_unusual_answer_is_shown_as_it_is_beside_the_others(browser: Browser, gateway: Gateway) -> None:
+    odd = {
+        '{"response":{"body":{"choices":{}}}}': '"choices":{}',
+        '{"response":{"body":{"choices":[null]}}}': "[null]",
+        '{"response":{"body":{"error":{"message":["no"]}}}}': '["no"]',
+        '{"response":{"body":{"choices":[{"message":{"content":null,"refusal":"I refuse"}}]}}}': "I refuse",
+        '{"response":{"body":{"data":[{"embedding":"AACAPwAAAEA="}]}}}': "[1.000, 2.000]",
+        '{"response":{"body":{"embedding":[0.5,0.25]}}}': "[0.500, 0.250]",
+        '{"response":{"body":{"choices":[{"message":{"content":"fine"}}]}}}': "fine",
+    }
+    rows = [
+        {"number": n, "custom_id": f"r{n}", "outcome": "succeeded", "failure": None, "is_cut": False}
+        | {"request": {"body": {"messages": [None]}}, "result": json.loads(result)}
+        for n, result in enumerate(odd, 1)
+    ]
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(ADMIN)
+        page = person.page
+        await page.route("**/rows?*", lambda route: route.fulfill(json={"data": rows, "next": None}))
+        await person.open(f"batch/{gateway.ids['failed']}")
+        shown = page.locator("table.rows tbody tr:not(.detail)")
+        await expect(shown).to_have_count(len(odd))
+        for n, text in enumerate(odd.values()):
+            await expect(shown.nth(n)).to_contain_text(text)
+            await expect(shown.nth(n)).to_contain_text('{"body":{"messages":[null]}}')
+        saved = await downloaded(page, page.get_by_role("button", name="CSV"))
+        assert "I refuse" in saved
+        assert saved.splitlines()[-1].endswith(",fine")
+
+
+async def test_a_callers_pause_is_resumed_whatever_its_reason_says(browser: Browser, gateway: Gateway) -> None:
+    path = f"/api/batches/{gateway.ids['running']}"
+    await gateway.call("POST", f"{path}/pause?reason=account+audit")
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(ADMIN)
+        await expect(person.page.locator(".banners")).to_contain_text("account 'dead' is paused")
+        await expect(person.page.locator(".banners")).not_to_contain_text("audit")
+        await person.open(f"batch/{gateway.ids['running']}")
+        await person.page.get_by_role("button", name="Resume").click()
+        await expect(person.page.get_by_role("button", name="Pause")).to_be_visible()
+        await person.open(f"batch/{gateway.ids['to a dead account']}")
+        await expect(person.page.get_by_role("button", name="Pause")).to_be_visible()
 
 
 async def test_faults_of_a_jsonl_file_are_shown_by_line(browser: Browser, gateway: Gateway, tmp_path: Path) -> None:

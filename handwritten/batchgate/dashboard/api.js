@@ -42,6 +42,25 @@ export const post = (path, body, options) => call("POST", path, body, options);
 export const put = (path, body) => call("PUT", path, body);
 export const del = (path) => call("DELETE", path);
 
+/** Make what creates batches: one that is sent again, since its answer was lost, has the same key and makes no second. */
+export function creates() {
+  const keys = new Map();
+  return {
+    /** Forget the keys, since what is sent has changed. */
+    forget: () => keys.clear(),
+    /** Send a create; `name` tells it from others. */
+    async post(path, body, name) {
+      if (!keys.has(name)) keys.set(name, newKey());
+      const made = await post(path, body, { headers: { "Idempotency-Key": keys.get(name) } });
+      keys.delete(name);
+      return made;
+    },
+  };
+}
+
+// Not crypto.randomUUID, which browsers have only on HTTPS and localhost.
+const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
 /** Write a query; parameters without a value are left out. */
 export function query(parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");

@@ -81,6 +81,9 @@ export function headline(batch) {
 export const when = (text) => h("time", { datetime: text, title: fullTime(text) }, time(text));
 export const age = (text) => h("time", { datetime: text, title: fullTime(text) }, ago(text));
 
+/** Whether a batch waits for its account, which no caller paused; only such a pause says nothing of native jobs. */
+export const waitsForAccount = (batch) => Boolean(batch.paused) && batch.paused.native_jobs === null;
+
 /** Make the banner of a pause. */
 export function pauseBanner(pause) {
   return h("div", { class: "banner warn", role: "status" },

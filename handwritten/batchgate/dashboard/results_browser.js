@@ -63,6 +63,7 @@ export function resultsBrowser(batchId) {
         if (page.data.length) fill(body, rows.map(rowOf));
         place.textContent = rows.length ? `${count(rows.length)} found, searching…` : "searching…";
       }
+      fill(body, rows.length ? rows.map(rowOf) : h("tr", {}, h("td", { colspan: 4, class: "muted" }, filters.q || filters.outcome ? "No row matches." : "There are no rows.")));
     } catch (error) {
       if (mine === serial) {
         place.textContent = "";
@@ -74,7 +75,6 @@ export function resultsBrowser(batchId) {
     back.disabled = trail.length === 1;
     forward.disabled = next === null;
     place.textContent = rows.length ? `${count(rows[0].number)} to ${count(rows.at(-1).number)}` : "";
-    fill(body, rows.length ? rows.map(rowOf) : h("tr", {}, h("td", { colspan: 4, class: "muted" }, filters.q || filters.outcome ? "No row matches." : "There are no rows.")));
   }
 
   function rowOf(row) {

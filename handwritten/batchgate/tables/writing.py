@@ -76,7 +76,7 @@ class _JsonLines:
 
 
 class _LineFeeds:
-    """Ends the rows of a csv writer with a line feed; the writer quotes what its own line end has, so also a lone CR."""
+    """Ends the rows of a csv writer with a line feed; the writer quotes what its own line end has, also a lone CR."""
 
     def __init__(self, file: io.TextIOBase) -> None:
         self._file = file

@@ -1,7 +1,7 @@
 // One batch: how it stands, how it went, why rows failed, and its results.
 
-import { del, follow, get, post, put } from "../api.js";
-import { bar, done, failed, hasEnded, headline, pauseBanner, spent, stateTag, when } from "../batch_parts.js";
+import { creates, del, follow, get, post, put } from "../api.js";
+import { bar, done, failed, hasEnded, headline, pauseBanner, spent, stateTag, waitsForAccount, when } from "../batch_parts.js";
 import { action, ask, field, fill, h, notify, select } from "../dom.js";
 import { compact, count, duration, money, words } from "../format.js";
 import { plots } from "../plots.js";
@@ -13,7 +13,7 @@ export function batchPage(main, session, id) {
   const maySubmit = session.caller.scopes.includes("submit");
   const head = h("div"), buttons = h("div", { class: "actions" }), facts = h("dl", { class: "facts" });
   const reasons = h("section", { "aria-label": "Why rows failed" }), timeline = h("section", { "aria-label": "Timeline" });
-  const drawn = plots();
+  const drawn = plots(), retrying = creates();
   const browser = resultsBrowser(encodeURIComponent(id));
   let batch = null, progress = null, ended = false, stop = () => {}, timer = null, busy = false;
 
@@ -53,7 +53,7 @@ export function batchPage(main, session, id) {
 
   function showButtons(shown) {
     const running = !hasEnded(progress);
-    const isPaused = progress.paused && !/^account/.test(progress.paused.reason);
+    const isPaused = progress.paused && !waitsForAccount(progress);
     const steer = (label, run, props) => action(label, async () => {
       await run();
       await load();
@@ -94,7 +94,7 @@ export function batchPage(main, session, id) {
   }
 
   async function retry(what) {
-    const made = await post(`${path}/retry`, what);
+    const made = await retrying.post(`${path}/retry`, what, JSON.stringify(what));
     notify(`A new batch runs ${count(made.total)} requests again.`);
     location.hash = `#/batch/${encodeURIComponent(made.id)}`;
   }

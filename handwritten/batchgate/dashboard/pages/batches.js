@@ -1,7 +1,7 @@
 // The list of batches, kept up to date by events.
 
 import { follow, get, post, query } from "../api.js";
-import { age, bar, done, eta, hasEnded, headline, pauseBanner, spent, speed, state, stateTag } from "../batch_parts.js";
+import { age, bar, done, eta, hasEnded, headline, pauseBanner, spent, speed, state, stateTag, waitsForAccount } from "../batch_parts.js";
 import { action, ask, fill, h, notify, select, setText } from "../dom.js";
 import { compact, money, words } from "../format.js";
 
@@ -89,7 +89,7 @@ export function batchesPage(main, session) {
     }
     const paused = new Map();
     for (const { batch } of rows.values()) {
-      if (batch.paused && !batch.paused.by && !hasEnded(batch) && /^account/.test(batch.paused.reason)) paused.set(batch.paused.reason, batch.paused);
+      if (waitsForAccount(batch) && !hasEnded(batch)) paused.set(batch.paused.reason, batch.paused);
     }
     fill(accountBanners, [...paused.values()].map(pauseBanner));
     showBulk();

@@ -1,7 +1,7 @@
 // A new batch: from a JSONL file as it is, or from a CSV file and a template for its prompts.
 
-import { get, post, query } from "../api.js";
-import { fillTemplate, readCsv, templateFault } from "../csv.js";
+import { creates, get, post, query } from "../api.js";
+import { fillTemplate, readCsv, readText, templateFault } from "../csv.js";
 import { action, field, fill, h, notify, select } from "../dom.js";
 import { compact, count, duration, money } from "../format.js";
 
@@ -11,11 +11,11 @@ const MAX_BYTES = 256 * 1024 * 1024;
 /** Show the page; returns what ends it. */
 export function newBatchPage(main, session) {
   let source = null, checking = null, timer = null;
-  const input = h("input", { type: "file", accept: ".jsonl,.ndjson,.csv,.tsv,.txt,application/json,text/csv", class: "visually-hidden", id: "file", onchange: () => input.files[0] && read(input.files[0]) });
+  const input = h("input", { type: "file", accept: ".jsonl,.ndjson,.csv,.tsv,.txt,application/json,text/csv", class: "visually-hidden", id: "file", onchange: () => chosen(input.files[0]) });
   const dropZone = h("label", { class: "drop", for: "file" }, h("strong", {}, "Drop a JSONL or CSV file here"), h("span", { class: "muted" }, " or choose one. JSONL: one request a line, as for OpenAI or Anthropic. CSV: one row a prompt."));
   const form = h("form", { class: "new-batch", hidden: true, onsubmit: (event) => event.preventDefault() });
   const found = h("section", { "aria-label": "Check", "aria-live": "polite" });
-  const options = {};
+  const options = {}, creating = creates();
   const named = (name, props) => (options[name] = h("input", { name, oninput: changed, ...props }));
   const accounts = h("datalist", { id: "accounts" });
   const models = h("datalist", { id: "models" });
@@ -33,11 +33,17 @@ export function newBatchPage(main, session) {
   get("api/accounts").then((list) => fill(accounts, list.data.map((account) => h("option", { value: account.name }))), () => {});
   get("api/models").then((list) => fill(models, list.data.map((model) => h("option", { value: model.model }))), () => {});
 
+  function chosen(file) {
+    input.value = ""; // so that the same file can be chosen again when it is mended
+    if (file) read(file);
+  }
+
   async function read(file) {
     if (file.size > MAX_BYTES) return notify("The file has more than 256 MB. Cut it, or upload it to /v1/files and create the batch of it.", "error");
-    const text = await file.text();
-    const isCsv = /\.(csv|tsv)$/i.test(file.name) || !text.trimStart().startsWith("{");
+    let isCsv;
     try {
+      const text = await readText(file);
+      isCsv = /\.(csv|tsv)$/i.test(file.name) || !text.trimStart().startsWith("{");
       source = isCsv ? csvSource(text) : jsonlSource(text);
     } catch (error) {
       return notify(error.message, "error");
@@ -62,7 +68,7 @@ export function newBatchPage(main, session) {
         field("Name", named("name", { value: name, maxlength: 128 })),
         field("Account", named("account", { list: "accounts", placeholder: "default" })),
         field("Lane", (options.lane = select({ name: "lane", onchange: changed }, [["", "that of the account"], ["auto", "auto: the cheaper that fits"], ["direct", "direct: now"], ["native", "native: the provider's batch API"]], ""))),
-        field("Expires after", (options.window = select({ name: "window" }, ["1h", "6h", "24h", "2d", "7d"], "24h"))),
+        field("Expires after", (options.window = select({ name: "window", onchange: changed }, ["1h", "6h", "24h", "2d", "7d"], "24h"))),
         field("Budget in dollars", named("budget", { type: "number", min: 0, step: "any", placeholder: "none" })),
         field("Webhook", named("webhook", { type: "url", placeholder: "https://" })))));
   }
@@ -75,6 +81,7 @@ export function newBatchPage(main, session) {
 
   /** Check what is there, a moment after the last change. */
   function changed() {
+    creating.forget();
     clearTimeout(timer);
     timer = setTimeout(check, 500);
   }
@@ -129,7 +136,7 @@ export function newBatchPage(main, session) {
   }
 
   async function create(limit, suffix) {
-    const batch = await post(`v1/batches${address()}`, body(limit, suffix), { headers: { "Content-Type": "application/json" } });
+    const batch = await creating.post(`v1/batches${address()}`, body(limit, suffix), suffix);
     notify(limit === Infinity ? "The batch is created." : `A batch of the first ${TRIAL} rows is created.`);
     location.hash = `#/batch/${encodeURIComponent(batch.id)}`;
   }
