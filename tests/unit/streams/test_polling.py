@@ -41,6 +41,7 @@ def progress(status: Any = "in_progress") -> BatchProgress:
         None,
         None,
         0,
+        [],
     )
 
 
