@@ -77,7 +77,7 @@ def test_serve_says_where_it_is_and_what_it_works_with(tmp_path: Path) -> None:
     config.write_text(f'{SIMULATOR}[accounts.local]\nprovider = "vllm"\nbase_url = "http://127.0.0.1:1/v1"\n')
     with running_command(tmp_path, "serve", "--config", str(config), "--port", "0", "--data-dir", "kept") as process:
         assert process.stdout is not None
-        said = "".join(process.stdout.readline() for _ in range(7))
+        said = "".join(process.stdout.readline() for _ in range(8))
         process.terminate()
         assert process.wait(30) == 0
     url = said.split()[4]
@@ -85,6 +85,7 @@ def test_serve_says_where_it_is_and_what_it_works_with(tmp_path: Path) -> None:
         said.splitlines()[0],
         f'  SDKs      anthropic.Anthropic(base_url="{url}/anthropic")',
         f'            openai.OpenAI(base_url="{url}/openai/v1")',
+        f"  Browser   {url}/",
         "  Accounts  simulator, local (vllm)",
         "  Default   none: name an account in each model, such as simulator/MODEL, or set default_provider",
         f"  Data      {tmp_path / 'kept'}",
@@ -99,7 +100,7 @@ def test_serve_with_postgresql_names_the_database_and_not_who_connects(tmp_path:
         config.write_text(f'database_url = "{server}"\n{SIMULATOR}')
         with running_command(tmp_path, "serve", "--config", str(config), "--port", "0") as process:
             assert process.stdout is not None
-            said = [process.stdout.readline() for _ in range(6)]
+            said = [process.stdout.readline() for _ in range(7)]
             process.terminate()
             assert process.wait(30) == 0
     assert said[-1] == f"  Database  PostgreSQL, on this machine{urlsplit(url).path}\n"
@@ -188,7 +189,7 @@ def test_a_worker_says_which_member_it_is_in_its_log_and_what_it_works_with_in_e
 def test_serve_without_an_account_says_what_switches_one_on(tmp_path: Path) -> None:
     with running_command(tmp_path, "serve", "--port", "0") as process:
         assert process.stdout is not None
-        said = "".join(process.stdout.readline() for _ in range(6))
+        said = "".join(process.stdout.readline() for _ in range(7))
     for word in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OLLAMA_HOST", "VLLM_BASE_URL", "[accounts.NAME]", "demo"):
         assert word in said
 

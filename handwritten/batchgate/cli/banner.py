@@ -75,6 +75,7 @@ def _print(settings: Settings, banner: Banner) -> None:
     facts = (
         ("SDKs", _constructor("anthropic.Anthropic", banner.anthropic_base_url)),
         ("", _constructor("openai.OpenAI", banner.openai_base_url)),
+        ("Browser", UNSET if banner.anthropic_base_url is UNSET else f"{banner.url}/"),
         ("Accounts", accounts or NO_ACCOUNT),
         ("Default", _default(settings)),
         ("Data", banner.data),

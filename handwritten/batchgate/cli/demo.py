@@ -104,7 +104,7 @@ async def _demonstrate(settings: Settings, requests: int, results: Path, *, keep
             return False
         demo.result()
         if keep:
-            say(f"The gateway is still running at {url}; stop it with Ctrl-C.")
+            say(f"The gateway is still running at {url}; open it in a browser, and stop it with Ctrl-C.")
             await serving
     return True
 
