@@ -213,14 +213,7 @@ class BatchControls(OpenStruct, frozen=True, kw_only=True):
 
     budget_usd: BudgetUsd
     priority: Priority
-    priority_scope: Annotated[
-        Literal["workspace", "gateway"],
-        Meta(
-            description="With which batches it competes by its priority, those of its workspace or those of all workspaces."
-        ),
-    ]
-    """With which batches it competes by its priority, those of its workspace or those of all workspaces."""
-
+    priority_scope: PriorityScope
     concurrency_cap: ConcurrencyCap
     lane: (
         Annotated[
@@ -648,6 +641,7 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     """The id of the batch whose requests it retries; null for any other batch."""
 
     priority: Priority
+    priority_scope: PriorityScope
     concurrency_cap: ConcurrencyCap
     reuses: (
         Annotated[
@@ -2150,6 +2144,14 @@ Priority: TypeAlias = Annotated[
     Literal["low", "normal", "high"],
     Meta(
         description="Which share of the calls of its workspace a batch gets: each priority nine times as much as the next lower one. Without one it is `normal`."
+    ),
+]
+
+
+PriorityScope: TypeAlias = Annotated[
+    Literal["workspace", "gateway"],
+    Meta(
+        description="With which batches a batch competes by its priority, those of its workspace or those of all workspaces."
     ),
 ]
 

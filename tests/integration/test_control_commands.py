@@ -32,7 +32,7 @@ def test_a_batch_is_paused_shown_resumed_extended_and_prioritized(tmp_path: Path
             "resume --json",
             "extend 3h",
             "budget --usd 2.5",
-            "priority high",
+            "priority high --scope gateway",
             "concurrency 1",
             "show",
             "concurrency none",
@@ -50,15 +50,16 @@ def test_a_batch_is_paused_shown_resumed_extended_and_prioritized(tmp_path: Path
     assert json.loads(again)["paused"] is None
     assert re.fullmatch(rf"{batch_id} expires at 20\S+ \S+Z\.\n", moved)
     assert changed == f"{batch_id} has a budget of $2.50 and is not paused.\n"
-    assert raised == f"{batch_id} has the priority high.\n"
+    assert raised == f"{batch_id} has the priority high beside the batches of all workspaces.\n"
     assert capped == f"{batch_id} has at most 1 call in flight.\n"
     assert moved_lane == f"{batch_id} has the lane direct.\n"
     assert uncapped == f"{batch_id} has no concurrency cap.\n"
-    assert re.search(r"^Priority  high\nCap       1 call in flight$", shown_high, re.MULTILINE)
+    assert "\nPriority  high beside the batches of all workspaces\nCap       1 call in flight\n" in shown_high
     assert re.fullmatch(
         r"\S+ \S+Z  paused: typo; native jobs: cancel\n\S+ \S+Z  resumed\n\S+ \S+Z  deadline moved to \S+ \S+Z\n"
-        r"\S+ \S+Z  budget changed: \$2.50\n\S+ \S+Z  priority changed: high\n"
-        r"\S+ \S+Z  concurrency changed: 1\n\S+ \S+Z  concurrency changed: none\n",
+        r"\S+ \S+Z  budget changed: \$2.50\n\S+ \S+Z  priority changed: high beside all workspaces\n"
+        r"\S+ \S+Z  concurrency changed: 1\n\S+ \S+Z  concurrency changed: none\n"
+        r"\S+ \S+Z  lane changed: direct\n",
         timeline,
     )
 

@@ -65,6 +65,7 @@ def progress(total: int, succeeded: int, *failures: FailureGroup, **more: Any) -
         reuses=None,
         budget_usd=None,
         priority="normal",
+        priority_scope="workspace",
         concurrency_cap=None,
         **given,
     )

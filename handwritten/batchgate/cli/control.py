@@ -14,7 +14,7 @@ from batchgate.cli.connection import Connection, connected
 from batchgate.cli.failures import CommandFailed
 from batchgate.cli.gateway_client import GatewayClient
 from batchgate.cli.money import read_money
-from batchgate.cli.rendering import calls_in_flight, dollars, moment, print_json
+from batchgate.cli.rendering import calls_in_flight, dollars, moment, print_json, priority_text
 from batchgate.cli.terminal_text import say
 from batchgate.engine.model.batch import PausedJobs
 from batchgate.engine.model.concurrency_cap import MAX_CONCURRENCY
@@ -173,8 +173,7 @@ def priority_command(
 ) -> None:
     """Give the batch ID a larger or smaller share of the calls, beside your other batches, or all others."""
     controls = asyncio.run(_set_priority(connection, batch_id, priority, scope))
-    beside = " beside the batches of all workspaces" if controls.priority_scope == "gateway" else ""
-    _print(controls, f"{batch_id} has the priority {controls.priority}{beside}.", as_json=as_json)
+    _print(controls, f"{batch_id} has the priority {priority_text(controls)}.", as_json=as_json)
 
 
 @click.command("concurrency")

@@ -13,6 +13,7 @@ from batchgate.cli.forecast_text import forecast_text, misses_text, span_text
 from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR, format_dollars
 from batchgate_api.anthropic import MessageBatch, RequestCounts
 from batchgate_api.gateway import (
+    BatchControls,
     BatchPause,
     BatchProgress,
     BatchRefusal,
@@ -100,7 +101,7 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[tuple[str,
         ),
         ("Status", progress.status),
         ("Failed", VALIDATION_FAILED if progress.status == "failed" else None),
-        ("Priority", None if progress.priority == "normal" else progress.priority),
+        ("Priority", None if progress.priority == "normal" else priority_text(progress)),
         ("Cap", None if progress.concurrency_cap is None else calls_in_flight(progress.concurrency_cap)),
         ("Requests", f"{progress.total}: {outcome(progress)}"),
         ("Waiting", None if progress.paused is None else pause_text(progress.paused)),
@@ -122,6 +123,12 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[tuple[str,
         ("Results", batch.results_url),
     )
     return ((name, text) for name, text in facts if text)
+
+
+def priority_text(batch: BatchProgress | BatchControls) -> str:
+    """Return the priority of a batch, and whether it counts beside all batches of the gateway."""
+    beside = " beside the batches of all workspaces" if batch.priority_scope == "gateway" else ""
+    return f"{batch.priority}{beside}"
 
 
 def calls_in_flight(cap: int) -> str:

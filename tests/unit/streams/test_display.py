@@ -39,6 +39,7 @@ def progress(status: Any = "in_progress", total: int = 100, **counts: Any) -> Ba
         "reused": 0,
         "budget_usd": None,
         "priority": "normal",
+        "priority_scope": "workspace",
         "concurrency_cap": None,
         "retried_calls": [],
     }

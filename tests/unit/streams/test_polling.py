@@ -38,6 +38,7 @@ def progress(status: Any = "in_progress") -> BatchProgress:
         None,
         None,
         "normal",
+        "workspace",
         None,
         None,
         0,

@@ -14,7 +14,6 @@ from .archived_workspace import ArchivedWorkspace
 from .batch import Batch
 from .batch_action import BatchAction
 from .batch_controls import BatchControls
-from .batch_controls_priority_scope import BatchControlsPriorityScope
 from .batch_dialect import BatchDialect
 from .batch_endpoint import BatchEndpoint
 from .batch_errors import BatchErrors
@@ -125,6 +124,7 @@ from .pause_batch_native_jobs import PauseBatchNativeJobs
 from .pause_code import PauseCode
 from .paused_jobs import PausedJobs
 from .priority import Priority
+from .priority_scope import PriorityScope
 from .processing_status import ProcessingStatus
 from .put_secret import PutSecret
 from .quota_changes import QuotaChanges
@@ -207,7 +207,6 @@ __all__ = (
     "Batch",
     "BatchAction",
     "BatchControls",
-    "BatchControlsPriorityScope",
     "BatchDialect",
     "BatchEndpoint",
     "BatchErrors",
@@ -318,6 +317,7 @@ __all__ = (
     "PauseCode",
     "PausedJobs",
     "Priority",
+    "PriorityScope",
     "ProcessingStatus",
     "PutSecret",
     "QuotaChanges",

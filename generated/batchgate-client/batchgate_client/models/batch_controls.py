@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.batch_controls_priority_scope import (
-    BatchControlsPriorityScope,
-    check_batch_controls_priority_scope,
-)
 from ..models.batch_status import BatchStatus, check_batch_status
 from ..models.lane import Lane, check_lane
 from ..models.priority import Priority, check_priority
+from ..models.priority_scope import PriorityScope, check_priority_scope
 
 if TYPE_CHECKING:
     from ..models.batch_pause import BatchPause
@@ -36,8 +33,8 @@ class BatchControls:
             any amount.
         priority (Priority): Which share of the calls of its workspace a batch gets: each priority nine times as much as
             the next lower one. Without one it is `normal`.
-        priority_scope (BatchControlsPriorityScope): With which batches it competes by its priority, those of its
-            workspace or those of all workspaces.
+        priority_scope (PriorityScope): With which batches a batch competes by its priority, those of its workspace or
+            those of all workspaces.
         concurrency_cap (int | None): The most direct calls of the batch that may be in flight, over all workers
             together; null without such a cap.
         lane (Lane | None): The lane of the batch; null if its accounts had different lanes when it was created.
@@ -49,7 +46,7 @@ class BatchControls:
     expires_at: datetime.datetime
     budget_usd: float | None
     priority: Priority
-    priority_scope: BatchControlsPriorityScope
+    priority_scope: PriorityScope
     concurrency_cap: int | None
     lane: Lane | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -138,7 +135,7 @@ class BatchControls:
 
         priority = check_priority(d.pop("priority"))
 
-        priority_scope = check_batch_controls_priority_scope(d.pop("priority_scope"))
+        priority_scope = check_priority_scope(d.pop("priority_scope"))
 
         def _parse_concurrency_cap(data: object) -> int | None:
             if data is None:

@@ -9,6 +9,7 @@ from attrs import field as _attrs_field
 
 from ..models.batch_status import BatchStatus, check_batch_status
 from ..models.priority import Priority, check_priority
+from ..models.priority_scope import PriorityScope, check_priority_scope
 
 if TYPE_CHECKING:
     from ..models.batch_forecast import BatchForecast
@@ -70,6 +71,8 @@ class BatchProgress:
         parent (None | str): The id of the batch whose requests it retries; null for any other batch.
         priority (Priority): Which share of the calls of its workspace a batch gets: each priority nine times as much as
             the next lower one. Without one it is `normal`.
+        priority_scope (PriorityScope): With which batches a batch competes by its priority, those of its workspace or
+            those of all workspaces.
         concurrency_cap (int | None): The most direct calls of the batch that may be in flight, over all workers
             together; null without such a cap.
         reuses (None | str): The id of the batch whose results its requests take over where they are equal; null if the
@@ -104,6 +107,7 @@ class BatchProgress:
     metadata: BatchMetadata | None
     parent: None | str
     priority: Priority
+    priority_scope: PriorityScope
     concurrency_cap: int | None
     reuses: None | str
     reused: int
@@ -193,6 +197,8 @@ class BatchProgress:
 
         priority: str = self.priority
 
+        priority_scope: str = self.priority_scope
+
         concurrency_cap: int | None
         concurrency_cap = self.concurrency_cap
 
@@ -235,6 +241,7 @@ class BatchProgress:
                 "metadata": metadata,
                 "parent": parent,
                 "priority": priority,
+                "priority_scope": priority_scope,
                 "concurrency_cap": concurrency_cap,
                 "reuses": reuses,
                 "reused": reused,
@@ -392,6 +399,8 @@ class BatchProgress:
 
         priority = check_priority(d.pop("priority"))
 
+        priority_scope = check_priority_scope(d.pop("priority_scope"))
+
         def _parse_concurrency_cap(data: object) -> int | None:
             if data is None:
                 return data
@@ -441,6 +450,7 @@ class BatchProgress:
             metadata=metadata,
             parent=parent,
             priority=priority,
+            priority_scope=priority_scope,
             concurrency_cap=concurrency_cap,
             reuses=reuses,
             reused=reused,

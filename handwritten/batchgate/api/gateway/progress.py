@@ -77,6 +77,7 @@ class BatchProgressHandler:
             reused=batch.reused,
             retried_calls=retried_calls_view(batch),
             priority=batch.priority,
+            priority_scope=batch.priority_scope,
             concurrency_cap=batch.cap.limit,
             status=batch.status,
             **counts,

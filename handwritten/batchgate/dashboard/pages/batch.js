@@ -108,7 +108,7 @@ export function batchPage(main, session, id) {
       fact("Cost", `${money(spent(progress))}${progress.budget_usd === null ? "" : ` of ${money(progress.budget_usd)}`}`),
       fact("Tokens", tokens.input || tokens.output ? `${compact(tokens.input)} in, ${compact(tokens.output)} out` : ""),
       fact("In flight", limits.join(", ")), fact("Lanes", [...new Set(progress.lanes.map((lane) => lane.lane))].join(", ")),
-      fact("Priority", progress.priority), fact("Created", batch && when(batch.created_at)),
+      fact("Priority", progress.priority + (progress.priority_scope === "gateway" ? " beside the batches of all workspaces" : "")), fact("Created", batch && when(batch.created_at)),
       fact(hasEnded(progress) ? "Ended" : "Expires", batch && when(hasEnded(progress) ? batch.ended_at : batch.expires_at)),
       fact("Retries", progress.parent && h("a", { href: `#/batch/${encodeURIComponent(progress.parent)}` }, progress.parent)),
       ...Object.entries(progress.metadata ?? {}).map(([name, value]) => fact(name, value)));
