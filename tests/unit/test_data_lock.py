@@ -26,9 +26,9 @@ def test_a_folder_is_locked_although_another_process_looks_at_its_lock(
     """The other process does what `is_locked` does, and is interrupted in the middle of it."""
     with exclusive_folder(tmp_path), pytest.raises(ConfigurationError, match="is in use"), exclusive_folder(tmp_path):
         pass
-    looking = (tmp_path / LOCK_FILE).open()
-    fcntl.flock(looking, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    monkeypatch.setattr("time.sleep", lambda _: looking.close())
-    with exclusive_folder(tmp_path):
-        assert is_locked(tmp_path)
+    with (tmp_path / LOCK_FILE).open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        monkeypatch.setattr("time.sleep", lambda _: looking.close())
+        with exclusive_folder(tmp_path):
+            assert is_locked(tmp_path)
     assert not is_locked(tmp_path)
