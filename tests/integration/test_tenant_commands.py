@@ -40,7 +40,7 @@ def test_the_first_key_must_manage_others_and_then_every_command_needs_one(
     assert made.stdout.count("\n") == 1
     assert made.stdout.strip() not in made.stderr
     assert "(root), workspace default, scopes admin. Not shown again:" in made.stderr
-    assert "An API key is needed" in batchgate(tmp_path, "list", gateway=gateway).stderr
+    assert "The gateway needs an API key" in batchgate(tmp_path, "list", gateway=gateway).stderr
 
 
 @pytest.mark.parametrize("name", ["a\u202eb", "a\u2066b", "a\x1b[2Jb", "a\x9bb", "a\n"])
@@ -94,9 +94,9 @@ def test_the_list_of_keys_says_which_are_accepted_now(tmp_path: Path, gateway: G
         return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "TIME", line.split(maxsplit=4)[4])
 
     keys = {name: json.loads(run("keys", "create", name, "--json")) for name in ("replaced", "revoked")}
-    assert ending("revoked") == "never                 valid"
+    assert ending("revoked") == "never                 none                valid"
     run("keys", "revoke", keys["revoked"]["id"])
-    assert ending("revoked") == "never                 revoked TIME"
+    assert ending("revoked") == "never                 none                revoked TIME"
     new = json.loads(run("keys", "rotate", keys["replaced"]["id"], "--grace", "3600", "--json"))
     run("list", key=keys["replaced"]["key"])
     said = run("keys", "list")
@@ -115,9 +115,9 @@ def test_the_list_of_keys_says_when_each_was_used(tmp_path: Path, gateway: Gatew
     assert gateway.terminate() == 0  # it notes uses once a minute, and when it stops
     with GatewayProcess(data_dir=gateway.data_dir, settings=SIMULATOR) as again:
         heading, idle, used = batchgate(tmp_path, "keys", "list", gateway=again, key=root).stdout.splitlines()
-    assert heading.split()[-3:] == ["LAST", "USED", "STATE"]
-    assert re.search(r" idle .* never +valid$", idle)
-    assert re.search(r" root .* \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ +valid$", used)
+    assert heading.split()[-5:] == ["LAST", "USED", "MONTHLY", "BUDGET", "STATE"]
+    assert re.search(r" idle .* never +none +valid$", idle)
+    assert re.search(r" root .* \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ +none +valid$", used)
 
 
 def test_a_workspace_is_created_changed_shown_and_archived(tmp_path: Path, gateway: GatewayProcess, root: str) -> None:
