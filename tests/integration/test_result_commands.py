@@ -63,6 +63,6 @@ def test_waiting_for_a_batch_that_does_not_exist_promises_no_results(tmp_path: P
 
 @pytest.mark.parametrize("time", ["tomorrow", "5s", "12H", "1.5h", "2026-11-30", "99999999999d"])
 def test_a_deadline_that_is_no_time_is_refused_with_an_example(tmp_path: Path, time: str) -> None:
-    done = batchgate(tmp_path, "deadline", "any", "--at", time)
+    done = batchgate(tmp_path, "extend", "any", "--at", time)
     assert done.returncode == 2
     assert f"Invalid value for --at: {time}" in done.stderr.replace("'", "")

@@ -67,6 +67,7 @@ def progress(total: int, succeeded: int, *failures: FailureGroup, **more: Any) -
         priority="normal",
         priority_scope="workspace",
         concurrency_cap=None,
+        retried_calls=[],
         **given,
     )
 
