@@ -148,6 +148,12 @@ def use_form_as_metadata(case: AnyCase) -> None:
             place[name] = "team=search&run=7"
 
 
+def name_tested_model(case: AnyCase) -> None:
+    """Test an account with a model: a provider that lists none has to be asked for one, which no schema can say."""
+    if case.operation.definition.raw.get("operationId") == "testAccount":
+        case.query.setdefault("model", "simulated")
+
+
 def reuse_no_batch(case: AnyCase) -> None:
     """Leave out the batch whose results are reused: no schema lists the batches, and a refused create ends a chain."""
     case.headers.pop("batchgate-reuse", None)
@@ -267,6 +273,7 @@ RULES: Final = (
     use_requests_or_file,
     use_uploaded_file,
     use_form_as_metadata,
+    name_tested_model,
     reuse_no_batch,
     wait_for_ended_batch,
     use_unique_custom_ids,

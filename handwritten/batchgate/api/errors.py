@@ -93,7 +93,7 @@ def _refusal(request: web.Request, error: RefusedError | web.HTTPException | Sto
         case web.HTTPNotFound():
             return RefusedError("not_found_error", f"There is nothing at {request.path}; see /openapi.json.")
         case web.HTTPMethodNotAllowed():
-            allowed = ", ".join(sorted(error.allowed_methods))
+            allowed = ", ".join(sorted(_methods_of(request) or error.allowed_methods))
             message = f"{request.path} does not answer to {request.method}; it answers to {allowed}."
             return RefusedError("invalid_request_error", message, status=405, headers={"Allow": allowed})
         case web.HTTPException():
@@ -103,3 +103,9 @@ def _refusal(request: web.Request, error: RefusedError | web.HTTPException | Sto
             logger.error("storage: %s", error, extra={"action": "storage_failed", "request_id": request[REQUEST_ID]})
             message = f"The gateway's storage is unavailable ({error}). Try again."
             return RefusedError("overloaded_error", message, headers={"Retry-After": STORAGE_RETRY_AFTER})
+
+
+def _methods_of(request: web.Request) -> set[str]:
+    """Return the methods of a path without parameters; one with a parameter that matches it too has others."""
+    resources = request.app.router.resources()
+    return {route.method for resource in resources if resource.canonical == request.path for route in resource}
