@@ -20,7 +20,7 @@ from batchgate.engine.model.errors import DamagedBlob, RefusedError
 from batchgate.engine.model.failure import FailureKind
 from batchgate.engine.model.stored_blob import stored_results
 from batchgate.engine.ports.blobs import Blobs, ByteStream
-from batchgate.engine.ports.rows import RowFormat
+from batchgate.engine.ports.rows import RowFormat, RowOutcome
 from batchgate.engine.ports.store import Store
 from batchgate.engine.results.content_renderer import complete_lines
 from batchgate.engine.results.row_filter import RowFilter, RowState
@@ -187,7 +187,9 @@ class RowPages:
             offset += len(line)
             after = RowPosition(seq=number + 1, input_offset=offset, results_offset=None)
             custom_id = _custom_id(rows, batch, line)
-            found.append(_row(rows, number, custom_id, line, results.get(number), "pending", after))
+            result = results.get(number)
+            outcome = None if result is None else rows.outcome(result)
+            found.append(_row(number, custom_id, line, result, outcome, "pending", after))
         return found
 
     async def _ended_blocks(self, batch: Batch, position: RowPosition) -> AsyncGenerator[list[FoundRow], None]:
@@ -216,18 +218,20 @@ class RowPages:
         """
         rows, found, taken = self._rows[batch.dialect], list[FoundRow](), 0
         offset, results_offset = place.input_offset, place.results_offset or 0
+        coming: RowOutcome | None = None  # that of the next result
         for number, line in enumerate(lines, place.seq):
             if taken == len(waiting.lines) and not waiting.are_all:
                 break
             custom_id = _custom_id(rows, batch, line)
-            result = waiting.lines[taken] if taken < len(waiting.lines) else None
-            if result is not None and _outcome_id(rows, batch, result) != custom_id:
-                result = None
-            if result is not None:
+            if coming is None and taken < len(waiting.lines):
+                coming = _outcome(rows, batch, waiting.lines[taken])
+            result, outcome = None, None
+            if coming is not None and coming.custom_id == custom_id:
+                result, outcome, coming = waiting.lines[taken], coming, None
                 taken, results_offset = taken + 1, results_offset + len(result)
             offset += len(line)
             after = RowPosition(seq=number + 1, input_offset=offset, results_offset=results_offset)
-            found.append(_row(rows, number, custom_id, line, result, batch.unfinished_status, after))
+            found.append(_row(number, custom_id, line, result, outcome, batch.unfinished_status, after))
         del waiting.lines[:taken]
         return found
 
@@ -273,22 +277,21 @@ def _later(position: RowPosition, after: RowPosition) -> RowPosition:
 
 
 def _row(  # noqa: PLR0917
-    rows: RowFormat,
     seq: int,
     custom_id: str,
     request: bytes,
     result: bytes | None,
+    outcome: RowOutcome | None,
     without_result: Literal["pending", "canceled", "expired"],
     after: RowPosition,
 ) -> FoundRow:
-    """Return a request with its result, or with the state of those that have none."""
+    """Return a request with its result and what that tells, or with the state of those that have none."""
     failure: FailureKind | None
     state: RowState
-    if result is None:
+    if outcome is None:
         state, failure = without_result, None if without_result == "pending" else without_result
     else:
-        failure = rows.outcome(result).failure
-        state = _state(failure)
+        state, failure = _state(outcome.failure), outcome.failure
     return FoundRow(
         seq=seq, custom_id=custom_id, state=state, failure=failure, request=request, result=result, after=after
     )
@@ -311,8 +314,8 @@ def _custom_id(rows: RowFormat, batch: Batch, line: bytes) -> str:
         raise DamagedBlob(f"{batch.input_blob}: damaged: a line cannot be decoded") from error
 
 
-def _outcome_id(rows: RowFormat, batch: Batch, line: bytes) -> str:
+def _outcome(rows: RowFormat, batch: Batch, line: bytes) -> RowOutcome:
     try:
-        return rows.outcome(line).custom_id
+        return rows.outcome(line)
     except DECODING_ERRORS as error:
         raise DamagedBlob(f"{batch.results_blob}: damaged: a line cannot be decoded") from error
