@@ -44,6 +44,7 @@ SUMMARY = {
     "created_at": "2026-11-28T08:00:00Z",
     "expires_at": "2026-11-29T08:00:00Z",
     "ended_at": None,
+    "retried_calls": [],
 }
 PAGE = {"data": [SUMMARY], "next": None}
 EVENT = b"event: status\ndata: %s\n\n" % msgspec.json.encode(SUMMARY | {"ended_at": "2026-11-28T08:00:00Z"})
@@ -70,6 +71,7 @@ USAGE = {
     "until": "2026-11-28",
     "data": [{"model": HOSTILE, **AMOUNTS}],
     "total": AMOUNTS,
+    "monthly_budgets": [],
     "workspace": {
         "name": "w",
         "created_at": "2026-11-28T08:00:00Z",
@@ -86,6 +88,7 @@ USAGE = {
     },
 }
 KEY |= {"created_at": "2026-11-28T08:00:00Z", "expires_at": None, "revoked_at": None, "last_used_at": None}
+KEY |= {"monthly_budget_usd": None, "monthly_spend_usd": None}
 
 
 async def run(folder: Path, status: int, body: object, *words: str) -> str:

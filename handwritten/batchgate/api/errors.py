@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
+from aiohttp.web_urldispatcher import UrlDispatcher
 from multidict import istr
 
 from batchgate.api.context import REQUEST_ID
@@ -57,7 +58,7 @@ def error_response(dialect: str, error: RefusedError, request_id: str | None) ->
     )
 
 
-async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def errors_as_json(request: web.Request, handler: Handler, router: UrlDispatcher) -> web.StreamResponse:
     """Assign a request id, and convert every error to the format of its dialect."""
     request[REQUEST_ID] = new_id("req")
     HTTP_REQUEST_ID.set(request[REQUEST_ID])
@@ -68,7 +69,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
             raise
         # No variable refers to the error: its traceback refers to this frame, so that what the frames of the call hold,
         # such as a part of the body, would stay in memory until the next garbage collection.
-        response = error_response(dialect_of(request.path), _refusal(request, error), request[REQUEST_ID])
+        response = error_response(dialect_of(request.path), _refusal(request, error, router), request[REQUEST_ID])
     except Exception:
         logger.exception("unexpected error", extra={"action": "request_failed", "request_id": request[REQUEST_ID]})
         message = "Internal server error; the gateway's log has the details under this request id."
@@ -86,14 +87,16 @@ async def add_request_id(request: web.Request, response: web.StreamResponse) -> 
     headers[hdrs.SERVER] = SERVER
 
 
-def _refusal(request: web.Request, error: RefusedError | web.HTTPException | StoreError | BlobError) -> RefusedError:
+def _refusal(
+    request: web.Request, error: RefusedError | web.HTTPException | StoreError | BlobError, router: UrlDispatcher
+) -> RefusedError:
     match error:
         case RefusedError():
             return error
         case web.HTTPNotFound():
             return RefusedError("not_found_error", f"There is nothing at {request.path}; see /openapi.json.")
         case web.HTTPMethodNotAllowed():
-            allowed = ", ".join(sorted(_methods_of(request) or error.allowed_methods))
+            allowed = ", ".join(sorted(_methods_of(request.path, router) or error.allowed_methods))
             message = f"{request.path} does not answer to {request.method}; it answers to {allowed}."
             return RefusedError("invalid_request_error", message, status=405, headers={"Allow": allowed})
         case web.HTTPException():
@@ -105,7 +108,6 @@ def _refusal(request: web.Request, error: RefusedError | web.HTTPException | Sto
             return RefusedError("overloaded_error", message, headers={"Retry-After": STORAGE_RETRY_AFTER})
 
 
-def _methods_of(request: web.Request) -> set[str]:
+def _methods_of(path: str, router: UrlDispatcher) -> set[str]:
     """Return the methods of a path without parameters; one with a parameter that matches it too has others."""
-    resources = request.app.router.resources()
-    return {route.method for resource in resources if resource.canonical == request.path for route in resource}
+    return {route.method for resource in router.resources() if resource.canonical == path for route in resource}

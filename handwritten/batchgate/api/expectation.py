@@ -9,8 +9,8 @@ from functools import partial
 from typing import Final
 
 from aiohttp import HttpVersion11, hdrs, web
-from aiohttp.abc import AbstractRouter
 from aiohttp.typedefs import Handler
+from aiohttp.web_urldispatcher import UrlDispatcher
 
 from batchgate.api.context import ASKED_FOR_BODY
 from batchgate.api.errors import errors_as_json
@@ -34,20 +34,20 @@ async def ask_for_body(request: web.Request) -> None:
     request.writer.output_size = 0
 
 
-async def answer_expectation(request: web.Request, handler: Handler, router: AbstractRouter) -> web.StreamResponse:
+async def answer_expectation(request: web.Request, handler: Handler, router: UrlDispatcher) -> web.StreamResponse:
     """Call the application; errors are JSON.
 
     The connection is closed after a response without a request for the body, since the client may send it or not.
     """
     if hdrs.EXPECT not in request.headers:
-        return await errors_as_json(request, handler)
-    response = await errors_as_json(request, partial(_refuse_unrouted, handler=handler, router=router))
+        return await errors_as_json(request, handler, router)
+    response = await errors_as_json(request, partial(_refuse_unrouted, handler=handler, router=router), router)
     if _waits(request):
         response.force_close()
     return response
 
 
-async def _refuse_unrouted(request: web.Request, handler: Handler, router: AbstractRouter) -> web.StreamResponse:
+async def _refuse_unrouted(request: web.Request, handler: Handler, router: UrlDispatcher) -> web.StreamResponse:
     """Refuse an unknown path or method before aiohttp asks for the body."""
     await defer_continue(request)
     found = await router.resolve(request)
