@@ -155,17 +155,17 @@ def wheels(session: nox.Session) -> None:
     built = Path(session.create_tmp()) / "dist"
     shutil.rmtree(built, ignore_errors=True)
     for source in (".", CLIENT, STREAMS):
-        session.run("python", "-m", "build", "--wheel", "--outdir", str(built), source, silent=True)
-    for name, check in (
-        ("batchgate-", "batchgate --version"),
-        ("batchgate_client-", "python -c 'import batchgate_client'"),
-        ("batchgate_streams-", "python -c 'import batchgate_streams.aio, batchgate_streams.batching'"),
+        session.run("uv", "build", "--quiet", "--wheel", "--out-dir", str(built), source)
+    programs = built / "venv/bin"
+    for name, (program, *words) in (
+        ("batchgate-", ("batchgate", "--version")),
+        ("batchgate_client-", ("python", "-c", "import batchgate_client")),
+        ("batchgate_streams-", ("python", "-c", "import batchgate_streams.aio, batchgate_streams.batching")),
     ):
-        session.log("%s: %s", name, check)
-        session.run("python", "-m", "venv", "--clear", str(built / "venv"))
-        install = [str(built / "venv/bin/pip"), "install", "--quiet", "--find-links", str(built)]
-        session.run(*install, str(next(built.glob(f"{name}*.whl"))), external=True)
-        session.run("sh", "-c", f"PATH={built / 'venv/bin'}:$PATH {check}", external=True)
+        session.run("uv", "venv", "--quiet", "--clear", str(built / "venv"))
+        install = ["uv", "pip", "install", "--quiet", "--python", str(programs / "python"), "--find-links", str(built)]
+        session.run(*install, str(next(built.glob(f"{name}*.whl"))))
+        session.run(str(programs / program), *words, external=True)
 
 
 @nox.session(default=False)
@@ -173,7 +173,7 @@ def build(session: nox.Session) -> None:
     """Build all distributions into dist/."""
     session.install(*group("build"))
     for source in (".", CLIENT, STREAMS):
-        session.run("python", "-m", "build", "--outdir", "dist", source)
+        session.run("uv", "build", "--out-dir", "dist", source)
 
 
 @nox.session(default=False)
