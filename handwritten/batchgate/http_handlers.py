@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from batchgate import __version__
 from batchgate.accounts import account_chooser, provider_names
 from batchgate.api.anthropic.files import AnthropicFilesHandler
@@ -94,7 +96,7 @@ def http_handlers(
         WebhooksHandler(),
         SessionsHandler(tenancy.authenticator, tenancy.cookies, __version__),
         AccountsHandler(),
-        SettingsHandler(shown_settings(settings)),
+        SettingsHandler(partial(shown_settings, settings)),
     )
 
 

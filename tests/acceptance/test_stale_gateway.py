@@ -2,6 +2,7 @@
 
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,10 @@ def test_a_paused_gateway_changes_nothing_when_it_resumes_beside_the_gateway_tha
     with (
         GatewayProcess(data_dir=data_dir, settings=SIMULATOR, environment=failpoints) as paused,
         anthropic_client(paused) as client,
+        ThreadPoolExecutor() as pool,
     ):
-        batch = client.messages.batches.create(**create_body(*TWO_SHARDS))
+        # The gateway may be paused before it has answered.
+        pool.submit(client.messages.batches.create, **create_body(*TWO_SHARDS))
         while not resume.with_name("resume.reached").exists():
             time.sleep(0.01)
         # Without the lock file, which a network drive may lose, a second gateway can start beside the first.
@@ -51,6 +54,7 @@ def test_a_paused_gateway_changes_nothing_when_it_resumes_beside_the_gateway_tha
             paused.signal(signal.SIGKILL)
             paused.wait()
         with GatewayProcess(data_dir=data_dir) as fresh, anthropic_client(fresh) as fresh_client:
+            (batch,) = fresh_client.messages.batches.list()
             batch_before = wait_until_ended(fresh_client, batch.id)
             results_before = list(fresh_client.messages.batches.results(batch.id))
             resume.touch()

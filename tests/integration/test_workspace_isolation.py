@@ -7,13 +7,16 @@ so that no operation can be forgotten.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from batchgate.encryption.fernet import new_master_key
 from batchgate.engine.model.api_key import SCOPES
@@ -21,7 +24,7 @@ from batchgate.settings import ApiKeySettings
 from batchgate_api.operations import OPERATIONS
 from batchgate_api.structs import Operation
 from tests.support import openai_batches, unified_batches
-from tests.support.databases import DATABASES, Database, new_database
+from tests.support.databases import DATABASES, DatabaseKind, new_database
 from tests.support.openai_batches import CHAT, chat_line, jsonl, upload_lines
 from tests.support.running_app import BATCHES, RunningApp, create_body, running_app, simulator
 from tests.support.uploads import MULTIPART, upload, valid_form
@@ -134,31 +137,54 @@ VOLATILE: Final = {"date", "request-id", "x-request-id"}
 Answer = tuple[int, dict[str, str], bytes]
 
 
-@pytest.fixture(params=DATABASES)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with new_database(request.param, tmp_path) as database:
-        yield database
+@dataclass
+class OwnedObjects:
+    """A gateway in which a workspace has objects of each kind, and another one has a batch, a file and a webhook."""
+
+    app: RunningApp
+    ids: dict[str, str]
+    """The ids of the owner's objects, by kind."""
+    ids_of_the_other: set[str]
 
 
-@pytest.fixture
-async def app(database: Database, tmp_path: Path) -> AsyncIterator[RunningApp]:
+@asynccontextmanager
+async def running(kind: DatabaseKind, folder: Path) -> AsyncIterator[RunningApp]:
     """Run a gateway whose client uses the key of the owner by default."""
     keys = {
         "owner": ApiKeySettings(key="sk-owner", workspace="owners"),
         "other": ApiKeySettings(key="sk-other", workspace="others"),
         "admin": ApiKeySettings(key="sk-admin", workspace="office", scopes=SCOPES),
     }
-    accounts = {"openai": simulator(latency_by_model={"slow": 30.0})}
-    async with running_app(
-        tmp_path,
-        accounts=accounts,
-        api_keys=keys,
-        shutdown_timeout=0.0,
-        database_url=database.url,
-        environment={"BATCHGATE_MASTER_KEY": new_master_key()},
-    ) as running:
-        running.client.headers.update(OWNER)
-        yield running
+    accounts = {"openai": simulator(latency_by_model={"slow": 300.0})}
+    with new_database(kind, folder) as database:
+        async with running_app(
+            folder,
+            accounts=accounts,
+            api_keys=keys,
+            shutdown_timeout=0.0,
+            database_url=database.url,
+            environment={"BATCHGATE_MASTER_KEY": new_master_key()},
+        ) as app:
+            app.client.headers.update(OWNER)
+            yield app
+
+
+@pytest.fixture(params=DATABASES)
+async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunningApp]:
+    async with running(request.param, tmp_path) as app:
+        yield app
+
+
+@pytest_asyncio.fixture(params=DATABASES, scope="module", loop_scope="module")
+async def owned(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[OwnedObjects]:
+    """Make the objects once for all tests whose calls change none of them."""
+    async with running(request.param, tmp_path_factory.mktemp("owned")) as app:
+        ids = await create_objects_of_the_owner(app)
+        batch, file = await app.create("own", headers=OTHER), await upload(app, headers=OTHER)
+        _, webhook = await app.call("POST", "/api/webhooks", json=WEBHOOK, headers=OTHER)
+        yield OwnedObjects(app, ids, {batch["id"], file["id"], webhook["id"]})
 
 
 async def create_objects_of_the_owner(app: RunningApp) -> dict[str, str]:
@@ -253,13 +279,14 @@ def test_every_parameter_is_classified_as_an_id_or_not() -> None:
             assert not fields - BODY_IDS - REUSED_IDS - NO_BODY_IDS - set(operation.ignored), operation.id
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("operation", "path"), CALLS)
 async def test_an_object_of_another_workspace_gets_the_same_response_as_a_missing_object(
-    app: RunningApp, operation: Operation, path: str
+    owned: OwnedObjects, operation: Operation, path: str
 ) -> None:
-    owned_ids = await create_objects_of_the_owner(app)
+    app = owned.app
     before = await lists_of_the_owner(app)
-    for kind, id_ in owned_ids.items():
+    for kind, id_ in owned.ids.items():
         for place, (called_path, options) in calls_with_id(operation, path, id_).items():
             for caller in (OTHER, ADMIN):
                 answer = await call_operation(app, operation, called_path, caller, **options)
@@ -278,21 +305,20 @@ async def test_an_object_of_another_workspace_gets_the_same_response_as_a_missin
     assert await lists_of_the_owner(app) == before
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("operation", "path"),
     [call for call in CALLS if is_list(call.values[0])],  # type: ignore[arg-type]
 )
-async def test_a_list_shows_no_object_of_another_workspace(app: RunningApp, operation: Operation, path: str) -> None:
-    owned_ids = await create_objects_of_the_owner(app)
-    own = await app.create("own", headers=OTHER)
-    file = await upload(app, headers=OTHER)
-    _, webhook = await app.call("POST", "/api/webhooks", json=WEBHOOK, headers=OTHER)
-    answer = await call_operation(app, operation, path, OTHER)
+async def test_a_list_shows_no_object_of_another_workspace(
+    owned: OwnedObjects, operation: Operation, path: str
+) -> None:
+    answer = await call_operation(owned.app, operation, path, OTHER)
     shown = {entry["id"] for entry in msgspec.json.decode(answer[2])["data"]}
-    assert shown <= {own["id"], file["id"], webhook["id"]}
+    assert shown <= owned.ids_of_the_other
     assert len(shown) == 1
-    assert not [id_ for id_ in owned_ids.values() if id_.encode() in answer[2]]
-    assert b'"data":[]' in (await call_operation(app, operation, path, ADMIN))[2]
+    assert not [id_ for id_ in owned.ids.values() if id_.encode() in answer[2]]
+    assert b'"data":[]' in (await call_operation(owned.app, operation, path, ADMIN))[2]
 
 
 async def test_an_idempotency_key_of_another_workspace_does_not_match(app: RunningApp) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import cached_property
 
 from aiohttp import web
 
@@ -10,10 +11,10 @@ from batchgate_api import gateway, parameters
 
 
 class SettingsHandler:
-    """`SettingsHandlers`; the settings do not change while the process runs."""
+    """`SettingsHandlers`; the settings do not change while the process runs, so they are read at the first call."""
 
-    def __init__(self, settings: Sequence[gateway.Setting]) -> None:
-        self._settings = list(settings)
+    def __init__(self, read_settings: Callable[[], list[gateway.Setting]]) -> None:
+        self._read_settings = read_settings
 
     async def get_settings(
         self,
@@ -21,4 +22,8 @@ class SettingsHandler:
         parameters: parameters.GetSettingsParameters,  # noqa: ARG002
     ) -> gateway.SettingList:
         """Return the settings."""
-        return gateway.SettingList(data=self._settings)
+        return self._settings
+
+    @cached_property
+    def _settings(self) -> gateway.SettingList:
+        return gateway.SettingList(data=self._read_settings())
