@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from msgspec import structs
 
 from batchgate.account_settings import AccountSettings, PriceSettings
 from batchgate.engine.model.api_key import SCOPES
@@ -40,7 +41,7 @@ async def provider() -> AsyncIterator[str]:
 async def app(tmp_path: Path, provider: str) -> AsyncIterator[RunningApp]:
     prices = {"simulated": PriceSettings(input=2, output=8), "*": PriceSettings(input=1, output=1)}
     accounts = {
-        "sim": AccountSettings(provider="simulator", prices=prices, simulator=simulator().simulator, concurrency=9),
+        "sim": structs.replace(simulator(latency_by_model={"slow": 0.05}), prices=prices, concurrency=9),
         "rejected": AccountSettings(provider="anthropic", base_url=provider, api_key="sk-planted"),
         "good": AccountSettings(provider="anthropic", base_url=provider, api_key="good"),
     }
@@ -119,9 +120,10 @@ async def test_models_are_those_of_the_workspace_and_the_ones_with_prices(app: R
 
 
 async def test_a_batch_has_a_series_with_the_duration_of_its_calls(app: RunningApp) -> None:
-    batch = await app.ended((await app.create("a", "b"))["id"])
+    _, batch = await app.call("POST", BATCHES, json=create_body("a", "b", model="slow"))
+    await app.ended(batch["id"])
     _, series = await app.call("GET", f"/api/batches/{batch['id']}/series")
     (point,) = series["data"]
     assert (point["succeeded"], point["failed"], point["limit"]) == (2, 0, 9)
-    assert 0 < point["latency"] <= point["max_latency"]
+    assert 0.05 <= point["latency"] <= point["max_latency"]
     assert point["cost_usd"] > 0

@@ -92,6 +92,18 @@ async def until_paused(app: RunningApp, *batches: str) -> list[str]:
     return reasons
 
 
+async def answer_singly_until_paused(app: RunningApp, provider: HeldProvider, *batches: str) -> None:
+    """Answer a call when the answer before is stored, until batches that ran before they had a budget are paused."""
+    answered = 0
+    while True:
+        found = [await call(app, "GET", f"/api/batches/{batch_id}/progress") for batch_id in batches]
+        if all(progress["paused"] for progress in found):
+            return
+        if sum(progress["succeeded"] for progress in found) == answered:
+            provider.answer_one()
+            answered += 1
+
+
 async def total_cost(app: RunningApp) -> float:
     return float((await call(app, "GET", "/api/usage"))["total"]["cost_usd"])
 
@@ -183,7 +195,7 @@ async def test_the_quota_of_a_workspace_also_pauses_its_running_batches(provider
         await provider.until_called(CONCURRENCY)
         quotas = {"quotas": {"monthly_spend_usd": CALL_COST}}
         await call(app, "PATCH", "/api/workspaces/default", json=quotas)
-        provider.answering.set()
+        await answer_singly_until_paused(app, provider, *running)
         reasons = await until_paused(app, *running)
         assert all("the monthly budget of workspace 'default', $0.01, is reached" in reason for reason in reasons)
         status, _ = await app.call("POST", f"/api/batches/{running[0]}/resume", headers=ROOT)
