@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from batchgate_codegen.client import write_client
-from batchgate_codegen.models import write_models, write_parameters
+from batchgate_codegen.models import write_models
 from batchgate_codegen.server import write_server
 from batchgate_codegen.spec import Document, load
 from batchgate_codegen.tools import format_python
@@ -34,10 +34,7 @@ def render(spec: Path, target: Path) -> None:
 def _generate(documents: tuple[Document, ...], target: Path, scratch: Path) -> None:
     package = target / "batchgate_api"
     package.mkdir(parents=True)
-    for document in documents:
-        write_models(document, package / f"{document.name}.py", scratch)
-    operations = tuple(operation for document in documents for operation in document.operations)
-    write_parameters(operations, package / "parameters.py", scratch)
+    write_models(documents, package, scratch)
     write_server(documents, package)
     write_client(documents, target / "batchgate-client", scratch)
 
