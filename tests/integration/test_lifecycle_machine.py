@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,8 +20,8 @@ from msgspec import structs
 
 from batchgate.account_settings import PriceSettings
 from tests.support.databases import DatabaseKind, new_database
-from tests.support.lifecycle_model import AMPLE, ANY_ANSWER, Model
-from tests.support.running_app import BATCHES, MovableClock, RunningApp, create_body, running_app, simulator
+from tests.support.lifecycle_model import AMPLE, ANY_ANSWER, ENDINGS, PARAMS, Model, new_model, numbered
+from tests.support.running_app import BATCHES, MovableClock, RunningApp, running_app, simulator
 from tests.support.storage_leaks import check_no_storage_leaks
 
 DAY = 24 * 3600
@@ -86,7 +86,7 @@ class Lifecycle(RuleBasedStateMachine):
         """Create a batch and cancel it at once: the cancel races with claim, calls, result write and finalization."""
         batch_id = self._create_batch(requests, 0, wait=False)
         model = self.models[batch_id]
-        model.endings = dict.fromkeys(model.endings, "?")
+        model.doubt("succeeded")
         model.canceled = self.call("POST", f"{BATCHES}/{batch_id}/cancel")[1]["cancel_initiated_at"] is not None
         model.ended = True
         return batch_id
@@ -96,7 +96,7 @@ class Lifecycle(RuleBasedStateMachine):
         """Create a batch that does not end by itself, and pause it at once: the pause races with claim and calls."""
         batch_id = self._create_batch(requests, 1, wait=False)
         model = self.models[batch_id]
-        model.endings = {name: "?" if ending == "succeeded" else ending for name, ending in model.endings.items()}
+        model.doubt("succeeded")
         assert self.call("POST", f"/api/batches/{batch_id}/pause")[0] == 200
         model.paused = "requested"
         return batch_id
@@ -112,11 +112,14 @@ class Lifecycle(RuleBasedStateMachine):
             assert status == (404 if is_gone else 400), answer
             return multiple()
         assert status == 200, answer
-        endings = {name: "succeeded" if name.startswith("quick") else "waiting" for name in failed}
-        waits = "waiting" in endings.values()
-        self.models[answer["id"]] = Model(endings, created=answer["created_at"], ended=not waits)
-        self.loop.run(self._wait_for_succeeded(answer["id"], list(endings.values()).count("succeeded")))
+        new = self._add_model(answer, failed, model.fail_fast)
+        self.loop.run(self._wait_for_results(answer["id"], new))
         return answer["id"]
+
+    @rule(target=batches, answered=st.integers(0, 2), errors=st.integers(1, 3), fail_fast=st.sampled_from([None, 0, 2]))
+    def create_with_errors(self, answered: int, errors: int, fail_fast: int | None) -> str:
+        """Create a batch some of whose results are the same permanent error: the first ones may pause it."""
+        return self._create_batch(answered, 1, errors=errors, fail_fast=fail_fast)
 
     @rule(target=batches, batch_id=batches)
     def create_with_reuse(self, batch_id: str) -> Any:
@@ -128,26 +131,41 @@ class Lifecycle(RuleBasedStateMachine):
         return self._create_batch(len(quick), 1, names=quick, reuse=batch_id) if quick else multiple()
 
     def _create_batch(
-        self, answered: int, waiting: int, *, wait: bool = True, names: Sequence[str] = (), reuse: str | None = None
+        self,
+        answered: int,
+        waiting: int,
+        *,
+        errors: int = 0,
+        fail_fast: int | None = None,
+        wait: bool = True,
+        names: Sequence[str] = (),
+        reuse: str | None = None,
     ) -> str:
-        quick = list(names) or [f"quick-{number}" for number in range(answered)]
-        busy = [f"busy-{number}" for number in range(waiting)]
-        body = create_body(*quick)
-        body["requests"] += create_body(*busy, model="busy/m")["requests"]
+        names = [*(names or numbered("quick", answered)), *numbered("wrong", errors), *numbered("busy", waiting)]
+        body = {"requests": [{"custom_id": name, "params": PARAMS[name.split("-")[0]]} for name in names]}
         headers = {} if reuse is None else {"batchgate-reuse": reuse}
+        headers |= {} if fail_fast is None else {"batchgate-fail-fast": str(fail_fast)}
         status, batch = self.call("POST", BATCHES, json=body, headers=headers)
         assert status == 200, batch
-        endings = dict.fromkeys(quick, "succeeded") | dict.fromkeys(busy, "waiting")
-        self.models[batch["id"]] = Model(endings, created=batch["created_at"], ended=not waiting)
-        self.models[batch["id"]].taken_over = reuse is not None
+        model = self._add_model(batch, names, fail_fast)
+        model.taken_over = reuse is not None
         if wait:
-            self.loop.run(self._wait_for_succeeded(batch["id"], answered))
+            self.loop.run(self._wait_for_results(batch["id"], model))
         return str(batch["id"])
 
-    async def _wait_for_succeeded(self, batch_id: str, answered: int) -> None:
+    def _add_model(self, batch: Mapping[str, Any], names: Sequence[str], fail_fast: int | None) -> Model:
+        """Add the expected state of a new batch."""
+        self.models[batch["id"]] = new_model(names, batch["created_at"], fail_fast)
+        return self.models[batch["id"]]
+
+    async def _wait_for_results(self, batch_id: str, model: Model) -> None:
+        """Wait for the results that the model is sure of, and for the pause that they lead to."""
+        expected, sure = Counter(model.endings.values()), ("succeeded", "errored")
         async with asyncio.timeout(TIMEOUT):
-            while (await self.app.call("GET", f"/api/batches/{batch_id}/progress"))[1]["succeeded"] < answered:
-                pass
+            while True:
+                _, found = await self.app.call("GET", f"/api/batches/{batch_id}/progress")
+                if _code(found) == model.paused and all(found[kind] >= expected[kind] for kind in sure):
+                    return
 
     @rule(batch_id=batches)
     def cancel(self, batch_id: str) -> None:
@@ -181,9 +199,8 @@ class Lifecycle(RuleBasedStateMachine):
         assert status == (404 if model is None else 400 if is_refused else 200), answer
         if model is not None and model.paused and not is_refused:
             model.paused = ""
-            model.endings = {name: "succeeded" if ending == "?" else ending for name, ending in model.endings.items()}
-            answered = list(model.endings.values()).count("succeeded")
-            self.loop.run(self._wait_for_succeeded(batch_id, answered))
+            model.settle()
+            self.loop.run(self._wait_for_results(batch_id, model))
 
     @rule(batch_id=batches, days=st.sampled_from([1, 2, 7, 8]))
     def move_deadline(self, batch_id: str, days: int) -> None:
@@ -298,16 +315,14 @@ class Lifecycle(RuleBasedStateMachine):
     def every_batch_matches_the_model(self) -> None:
         """Compare status, counts and results with the model."""
         for batch_id, model in self.models.items():
-            assert self.call("GET", f"/api/batches/{batch_id}/progress")[1]["priority"] == model.priority
             if model.ended:
                 self.loop.run(self._wait_for_end(batch_id))
                 self._check_ended(batch_id, model)
             else:
                 assert self.call("GET", f"{BATCHES}/{batch_id}")[1]["processing_status"] == "in_progress"
                 assert self.call("GET", f"{BATCHES}/{batch_id}/results")[0] == 404
-                paused = self.call("GET", f"/api/batches/{batch_id}/progress")[1]["paused"]
-                code = "" if paused is None or paused["code"] == "rate_limited" else paused["code"]
-                assert code == model.paused
+                _, progress = self.call("GET", f"/api/batches/{batch_id}/progress")
+                assert (progress["priority"], _code(progress)) == (model.priority, model.paused)
         for batch_id in self.deleted:
             assert self.call("GET", f"{BATCHES}/{batch_id}")[0] == 404
 
@@ -346,19 +361,25 @@ class Lifecycle(RuleBasedStateMachine):
             lines = self.loop.run(self.app.results(batch_id))
             model.results = [(line["custom_id"], line["result"]["type"]) for line in lines]
             assert [name for name, _ in model.results] == list(model.endings)
-            assert all(model.endings[name] in {ending, "?"} for name, ending in model.results)
+            assert all(model.may_end(name, ending) for name, ending in model.results)
         counts = {kind: number for kind, number in batch["request_counts"].items() if number}
         assert counts == Counter(ending for _, ending in model.results) or (not model.results and model.age >= ARCHIVED)
-
         failed = Counter(ending for _, ending in model.results if ending != "succeeded")
         _, progress = self.call("GET", f"/api/batches/{batch_id}/progress")
-        kinds = Counter({group["kind"]: group["count"] for group in progress["failures"]})
+        assert progress["priority"] == model.priority
+        kinds = Counter({ENDINGS.get(group["kind"], group["kind"]): group["count"] for group in progress["failures"]})
         assert kinds == (Counter() if model.age >= ARCHIVED else failed)
 
     async def _wait_until_archived(self, batch_id: str) -> None:
         async with asyncio.timeout(TIMEOUT):
             while (await self.app.call("GET", f"{BATCHES}/{batch_id}"))[1]["archived_at"] is None:
                 pass
+
+
+def _code(progress: Mapping[str, Any]) -> str:
+    """Return the code of the pause of a batch; empty if it is not paused, also if its provider turns calls away."""
+    paused = progress["paused"]
+    return "" if paused is None or paused["code"] == "rate_limited" else str(paused["code"])
 
 
 class LifecycleOnPostgres(Lifecycle):
