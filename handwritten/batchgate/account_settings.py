@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -11,6 +11,9 @@ from batchgate.engine.model.provider_call import EmbeddingInputType
 from batchgate.engine.model.redacted_repr import redacted_repr
 from batchgate.engine.model.secret import NAME_PATTERN
 from batchgate.providers.simulator.simulator import SimulatorSettings
+
+MonthlyBudgetUsd: TypeAlias = Annotated[float, Meta(ge=0.000001, le=1_000_000_000)]
+"""A budget for a calendar month in US dollars."""
 
 
 class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,7 +92,7 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Options for batch_url beside the environment, by obstore's names."""
     keep_outputs: bool = False
     """Fetch what the tasks of replicate and runway have made, and keep it as files."""
-    monthly_budget_usd: Annotated[float, Meta(ge=0.000001, le=1_000_000_000)] | None = None
+    monthly_budget_usd: MonthlyBudgetUsd | None = None
     """What the answers of a month (UTC) may cost, in US dollars, before batches that call the account are paused."""
     prices: dict[str, PriceSettings] = {}
     """Normal prices by model; ``*`` is any other model. Requests without a price count as free."""

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from batchgate.account_settings import AccountSettings
+from batchgate.account_settings import AccountSettings, MonthlyBudgetUsd
 from batchgate.api.http_limits import HttpLimits
 from batchgate.engine.model.api_key import DEFAULT_SCOPES, DEFAULT_WORKSPACE, MIN_CONFIGURED_LENGTH, Scope
 from batchgate.engine.model.decoding_errors import UNKNOWN_FIELD, DocumentFault, describe_validation_error
@@ -44,6 +44,8 @@ class ApiKeySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The workspace that the key gives access to."""
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = DEFAULT_SCOPES
     """What the key allows: read, submit, admin; no scope implies another."""
+    monthly_budget_usd: MonthlyBudgetUsd | None = None
+    """What the answers of its batches may cost in a month (UTC) before they are paused."""
 
     def __repr__(self) -> str:
         """Show the entry without the key."""

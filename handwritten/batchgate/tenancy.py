@@ -12,6 +12,7 @@ from batchgate.api.authentication import Authenticator, ConfiguredKey
 from batchgate.api.public_url import PublicUrl
 from batchgate.api.session_cookie import SessionCookies
 from batchgate.engine.model.api_key import DEFAULT_WORKSPACE, Caller, hash_key
+from batchgate.engine.model.budget import budget_of
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.errors import ConfigurationError
 from batchgate.engine.ports.budget_store import BudgetStore
@@ -40,8 +41,9 @@ class Tenancy:
         self.tenants = Tenants(store, budgets, self._keys, clock, _configured(settings))
 
     async def run(self, _: web.Application) -> AsyncIterator[None]:
-        """Create the workspaces of the settings; record the uses of keys until the end. Raises `ConfigurationError`."""
+        """Store what the settings have; record the uses of keys until the end. Raises `ConfigurationError`."""
         await self.tenants.ensure_workspaces()
+        await self.tenants.set_configured_budgets()
         await self._check_host()
         recording = asyncio.create_task(self._keys.run(), name="key uses")
         yield
@@ -67,6 +69,10 @@ def _configured(settings: Settings) -> ConfiguredTenants:
         accounts=frozenset(settings.accounts),
         has_keys=bool(keys),
         has_admin=any("admin" in key.scopes for key in keys),
+        key_budgets={
+            (key.workspace, name): None if key.monthly_budget_usd is None else budget_of(key.monthly_budget_usd)
+            for name, key in settings.api_keys.items()
+        },
     )
 
 

@@ -108,7 +108,7 @@ async def total_cost(app: RunningApp) -> float:
     return float((await call(app, "GET", "/api/usage"))["total"]["cost_usd"])
 
 
-async def budgets(app: RunningApp, headers: dict[str, str] = ROOT) -> list[object]:
+async def budgets(app: RunningApp, headers: dict[str, str] = ROOT) -> list[tuple[str, str, float, float]]:
     found = (await call(app, "GET", "/api/usage", headers=headers))["monthly_budgets"]
     return [(each["kind"], each["name"], each["budget_usd"], each["spent_usd"]) for each in found]
 
@@ -153,6 +153,33 @@ async def test_batches_of_a_key_stop_at_its_budget_and_go_on_when_it_is_raised_a
         assert await budgets(app) == [("key", "ci", 100, pytest.approx(2 * len(IDS) * CALL_COST))]
         await call(app, "PATCH", f"/api/keys/{key_id}", json={"monthly_budget_usd": None})
         assert await budgets(app) == []
+
+
+async def test_a_start_gives_a_key_of_the_settings_the_budget_that_it_has_there_or_none(
+    provider: HeldProvider, database: Database, tmp_path: Path
+) -> None:
+    ci = {"x-api-key": "ci-0123456789abcdef"}
+
+    def with_budget(budget: float | None) -> dict[str, Any]:
+        changed = settings(provider) | {"database_url": database.url}
+        changed["api_keys"]["ci"] = ApiKeySettings(key=ci["x-api-key"], monthly_budget_usd=budget)
+        return changed
+
+    provider.answering.set()
+    async with running_app(tmp_path, **with_budget(BUDGET)) as app:
+        batch_id = await create(app, ci, *IDS)
+        [reason] = await until_paused(app, batch_id)
+        assert reason.startswith("the monthly budget of API key 'ci', $0.10, is reached")
+        assert (await app.call("POST", BATCHES, json=create_body("x"), headers=ci))[0] == 429
+    async with running_app(tmp_path, **with_budget(100)) as app:
+        await call(app, "POST", f"/api/batches/{batch_id}/resume")
+        await ended(app, batch_id)
+        assert await budgets(app, ci) == [("key", "ci", 100, pytest.approx(len(IDS) * CALL_COST))]
+    async with running_app(tmp_path, **with_budget(None)) as app:
+        assert await budgets(app) == []
+        await new_key(app, "ci", monthly_budget_usd=7)
+    async with running_app(tmp_path, **with_budget(None)) as app:  # the budget of the stored key of the same name
+        assert [(name, budget) for _, name, budget, _ in await budgets(app)] == [("ci", 7)]
 
 
 async def test_an_account_that_has_spent_its_budget_gets_no_call_before_the_next_month_or_a_higher_one(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final, TypedDict
 
 from batchgate.engine.model.api_key import ApiKey
-from batchgate.engine.model.monthly_budget import MonthlyBudget, SpenderKind, days_of
+from batchgate.engine.model.monthly_budget import MonthlyBudget, SpenderKind, budgets_of_keys, days_of
 from batchgate.engine.model.shard import ResultChunk
 from batchgate.engine.model.workspace import Workspace, month_of
 from batchgate.store.native_records import LateAnswerCount
@@ -21,6 +21,18 @@ def budget_row(kind: SpenderKind, workspace: str, name: str, budget: int | None,
     month = month_of(now)
     who = {"kind": kind, "workspace": workspace, "name": stored_name(name)}
     return who | {"budget": budget, "month": month, "days": days_of(month)}
+
+
+def changed_key_budget_rows(
+    budgets: Mapping[tuple[str, str], int | None], stored: Iterable[MonthlyBudget], now: int
+) -> list[dict[str, object]]:
+    """Return the parameters that set or remove budgets of API keys where another one, or none, is stored."""
+    before = {each: budget.budget for each, budget in budgets_of_keys(stored).items()}
+    return [
+        budget_row("key", workspace, name, budget, now)
+        for (workspace, name), budget in budgets.items()
+        if before.get((workspace, stored_name(name))) != budget
+    ]
 
 
 def key_budget_row(key: ApiKey, budget: int) -> dict[str, object]:

@@ -23,6 +23,13 @@ class BudgetStore(Protocol):
         """Set the budget of the API keys of a workspace that have a name, or remove it."""
         ...
 
+    async def set_configured_key_budgets(self, budgets: Mapping[tuple[str, str], int | None], now: int) -> None:
+        """Set the budgets of API keys by their workspaces and names, or remove them.
+
+        A stored key of the same name may have a budget of its own, so there None leaves what is set.
+        """
+        ...
+
     async def monthly_budgets(self, now: int) -> Sequence[MonthlyBudget]:
         """Read all budgets with what is spent in the month of a time, ordered by kind, workspace and name."""
         ...

@@ -43,6 +43,8 @@ class ConfiguredTenants(Struct, frozen=True, kw_only=True):
     has_keys: bool = False
     has_admin: bool = False
     """Whether a key in the settings has the scope admin."""
+    key_budgets: Mapping[tuple[str, str], int | None] = {}
+    """The monthly budgets of the keys in the settings, by their workspaces and names; None for those without."""
 
 
 class ApiKeyOptions(Struct, frozen=True, kw_only=True):
@@ -76,6 +78,10 @@ class Tenants:
     async def ensure_workspaces(self) -> None:
         """Create or restore the workspaces of the settings."""
         await self._store.ensure_workspaces(sorted(self._configured.workspaces), self._clock.now())
+
+    async def set_configured_budgets(self) -> None:
+        """Store the budgets of the keys in the settings."""
+        await self._budgets.set_configured_key_budgets(self._configured.key_budgets, self._clock.now())
 
     async def create_workspace(self, name: str, quotas: Quotas) -> Workspace:
         """Create a workspace; raises `RefusedError` if the name is, or was, in use."""

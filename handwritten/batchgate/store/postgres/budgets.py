@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from batchgate.engine.model.monthly_budget import MonthlyBudget, cannot_create
 from batchgate.engine.model.workspace import month_of
-from batchgate.store.budget_records import budget_from_row, budget_row
+from batchgate.store.budget_records import budget_from_row, budget_row, changed_key_budget_rows
 from batchgate.store.postgres.connection import Params, PostgresPool, Transaction
 from batchgate.store.usage_records import stored_name
 
@@ -35,6 +35,12 @@ class PostgresBudgets:
         """Set the budget of the API keys of a name, or remove it."""
         await self._set([budget_row("key", workspace, name, budget, now)])
 
+    async def set_configured_key_budgets(self, budgets: Mapping[tuple[str, str], int | None], now: int) -> None:
+        """Set the budgets of API keys of the settings, or remove those that no stored key has."""
+        rows = changed_key_budget_rows(budgets, await self.monthly_budgets(now), now)
+        if rows:
+            await self._set(rows, "remove_configured_key_budget")
+
     async def monthly_budgets(self, now: int) -> Sequence[MonthlyBudget]:
         """Read all budgets with what is spent."""
         return [budget_from_row(row) for row in await self._pool.fetch_all("monthly_budgets", {"month": month_of(now)})]
@@ -44,18 +50,18 @@ class PostgresBudgets:
         params = {"batch_key": batch_key, "month": month_of(now)}
         return [budget_from_row(row) for row in await self._pool.fetch_all("reached_budgets", params)]
 
-    async def _set(self, rows: Sequence[Params]) -> None:
+    async def _set(self, rows: Sequence[Params], remove: str = "remove_budget") -> None:
         async def work(transaction: Transaction) -> None:
             await transaction.execute("lock_budgets", {})
             for row in rows:
-                await set_budget(transaction, row)
+                await set_budget(transaction, row, remove)
 
         await self._pool.write(work, repeatable=True)
 
 
-async def set_budget(transaction: Transaction, row: Mapping[str, object]) -> None:
-    """Set a budget, or remove it, in a transaction that has locked the budgets."""
-    await transaction.execute("remove_budget" if row["budget"] is None else "set_budget", row)
+async def set_budget(transaction: Transaction, row: Mapping[str, object], remove: str = "remove_budget") -> None:
+    """Set a budget, or remove it with a query, in a transaction that has locked the budgets."""
+    await transaction.execute(remove if row["budget"] is None else "set_budget", row)
 
 
 async def reached_budgets(transaction: Transaction, batch_key: int, now: int) -> list[MonthlyBudget]:

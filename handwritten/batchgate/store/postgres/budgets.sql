@@ -38,6 +38,11 @@ ON CONFLICT (kind, workspace, name) DO UPDATE SET budget = excluded.budget
 -- name: remove_budget
 DELETE FROM monthly_budgets WHERE kind = %(kind)s AND workspace = %(workspace)s AND name = %(name)s
 
+-- name: remove_configured_key_budget
+DELETE FROM monthly_budgets
+WHERE kind = %(kind)s AND workspace = %(workspace)s AND name = %(name)s
+    AND NOT EXISTS (SELECT 1 FROM api_keys WHERE api_keys.workspace = %(workspace)s AND api_keys.name = %(name)s)
+
 -- name: monthly_budgets
 SELECT
     kind, workspace, name, budget, %(month)s::text AS month,

@@ -10,7 +10,13 @@ import msgspec
 
 from batchgate.engine.model.monthly_budget import MonthlyBudget, cannot_create
 from batchgate.engine.model.workspace import month_of
-from batchgate.store.budget_records import ClaimBudgets, budget_from_row, budget_row, budgets_from_rows
+from batchgate.store.budget_records import (
+    ClaimBudgets,
+    budget_from_row,
+    budget_row,
+    budgets_from_rows,
+    changed_key_budget_rows,
+)
 from batchgate.store.queries import load_queries
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.usage_records import stored_name
@@ -34,6 +40,12 @@ class SqliteBudgets:
         row = budget_row("key", workspace, name, budget, now)
         await self._file.write(lambda connection: set_budgets(connection, [row]))
 
+    async def set_configured_key_budgets(self, budgets: Mapping[tuple[str, str], int | None], now: int) -> None:
+        """Set the budgets of API keys of the settings, or remove those that no stored key has."""
+        rows = changed_key_budget_rows(budgets, await self.monthly_budgets(now), now)
+        if rows:
+            await self._file.write(lambda connection: set_budgets(connection, rows, "remove_configured_key_budget"))
+
     async def monthly_budgets(self, now: int) -> Sequence[MonthlyBudget]:
         """Read all budgets with what is spent."""
         params = {"month": month_of(now)}
@@ -47,10 +59,12 @@ class SqliteBudgets:
         )
 
 
-def set_budgets(connection: sqlite3.Connection, rows: Iterable[Mapping[str, object]]) -> None:
-    """Set budgets, or remove them."""
+def set_budgets(
+    connection: sqlite3.Connection, rows: Iterable[Mapping[str, object]], remove: str = "remove_budget"
+) -> None:
+    """Set budgets, or remove them with a query."""
     for row in rows:
-        query = "remove_budget" if row["budget"] is None else "set_budget"
+        query = remove if row["budget"] is None else "set_budget"
         connection.execute(QUERIES[query], dict(row) | {"days": msgspec.json.encode(row["days"]).decode()})
 
 

@@ -20,6 +20,11 @@ ON CONFLICT (kind, workspace, name) DO UPDATE SET budget = excluded.budget
 -- name: remove_budget
 DELETE FROM monthly_budgets WHERE kind = :kind AND workspace = :workspace AND name = :name
 
+-- name: remove_configured_key_budget
+DELETE FROM monthly_budgets
+WHERE kind = :kind AND workspace = :workspace AND name = :name
+    AND NOT EXISTS (SELECT 1 FROM api_keys WHERE api_keys.workspace = :workspace AND api_keys.name = :name)
+
 -- name: monthly_budgets
 SELECT kind, workspace, name, budget, :month AS month, CASE WHEN month >= :month THEN spent ELSE 0 END AS spent
 FROM monthly_budgets ORDER BY kind, workspace, name
