@@ -13,7 +13,9 @@ import pytest
 from aiohttp import web
 
 from batchgate.account_settings import AccountSettings
+from batchgate.blobs.folder import FolderBlobs
 from batchgate.engine.results import row_pages
+from batchgate.settings import ApiKeySettings
 from tests.support import openai_batches, unified_batches
 from tests.support.databases import DATABASES, Database, new_database
 from tests.support.held_provider import ANSWER, held_provider
@@ -21,6 +23,7 @@ from tests.support.http_server import http_server
 from tests.support.running_app import BATCHES, RunningApp, create_body, params, running_app, simulator
 
 Row = dict[str, Any]
+TIMEOUT = 120.0  # seconds; only a state that never comes should exceed it
 
 
 @pytest.fixture(params=DATABASES)
@@ -301,3 +304,36 @@ async def test_a_batch_that_is_deleted_by_any_api_has_no_rows(app: RunningApp) -
     assert (status, deleted) == (200, {"id": created["id"], "deleted": True})
     for path in (f"/api/batches/{created['id']}/rows", f"/openai/v1/batches/{created['id']}"):
         assert (await app.call("GET", path))[0] == 404
+
+
+async def test_slow_pages_of_one_workspace_make_no_other_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {name: ApiKeySettings(key=f"key-of-{name}-0123456789", workspace=name) for name in ("slow", "quick")}
+    headers = {name: {"x-api-key": str(key.key)} for name, key in keys.items()}
+    stream, held, proceed = FolderBlobs.stream, asyncio.Semaphore(0), asyncio.Event()
+
+    async with running_app(tmp_path, api_keys=keys) as app, asyncio.timeout(TIMEOUT):
+        ids = {name: (await app.create("a", headers=headers[name]))["id"] for name in keys}
+
+        async def held_stream(blobs: FolderBlobs, name: str, *rest: Any, **options: Any) -> AsyncIterator[bytes]:
+            if ids["slow"] in name:
+                held.release()
+                await proceed.wait()
+            async for piece in stream(blobs, name, *rest, **options):
+                yield piece
+
+        async def rows(name: str) -> list[Row]:
+            path = f"/api/batches/{ids[name]}/rows"
+            return list((await app.call("GET", path, headers=headers[name]))[1]["data"])
+
+        for name in keys:
+            path = f"/api/batches/{ids[name]}/progress"
+            while (await app.call("GET", path, headers=headers[name]))[1]["status"] != "ended":
+                pass
+        monkeypatch.setattr(FolderBlobs, "stream", held_stream)
+        slow = [asyncio.create_task(rows("slow")) for _ in range(2 * row_pages.AT_ONCE)]
+        for _ in range(row_pages.AT_ONCE_OF_ONE):
+            await held.acquire()
+        assert [row["custom_id"] for row in await rows("quick")] == ["a"]
+        assert not any(task.done() for task in slow)
+        proceed.set()
+        assert [len(found) for found in await asyncio.gather(*slow)] == [1] * len(slow)

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from io import BytesIO
 from typing import Final, Literal
+from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
@@ -37,6 +38,8 @@ BLOCK_SIZE: Final = 1024 * 1024
 """Bytes of results after which a block ends; its requests are of one piece of their blob."""
 AT_ONCE: Final = 4
 """Pages that a process reads at the same time; others wait."""
+AT_ONCE_OF_ONE: Final = AT_ONCE - 1
+"""Pages of one workspace among them, so slow ones make no other workspace wait."""
 
 
 class _Misplaced(Exception):
@@ -96,13 +99,15 @@ class RowPages:
         self._blobs = blobs
         self._rows = rows
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turns = WeakValueDictionary[str, asyncio.Semaphore]()
+        """Those of each workspace that has pages read or waiting."""
 
     async def page(self, batch: Batch, cursor: str | None, row_filter: RowFilter, limit: int) -> RowPage:
         """Return a page; raises `RefusedError` for a wrong cursor, and for a batch whose requests are gone."""
         position = RowPosition() if cursor is None else RowPosition.of_cursor(cursor)
         while True:
             try:
-                async with self._turn:
+                async with self._turn_of(batch.workspace), self._turn:
                     return await self._page(batch, position, row_filter, limit)
             except ChunksDropped:
                 batch = await self._ended(batch)
@@ -110,6 +115,9 @@ class RowPages:
                 if cursor is None:
                     raise DamagedBlob(f"{batch.input_blob}: damaged: {error}") from error
                 raise wrong_cursor(cursor) from error  # the caller has changed it
+
+    def _turn_of(self, workspace: str) -> asyncio.Semaphore:
+        return self._turns.setdefault(workspace, asyncio.Semaphore(AT_ONCE_OF_ONE))
 
     async def _ended(self, batch: Batch) -> Batch:
         """Return a batch that has ended since it was read."""
