@@ -28,6 +28,7 @@ from batchgate.providers.prices.catalogue import CATALOGUE_NAMES, Catalogue
 from batchgate.providers.registry.model_names import is_part_of_model_name
 from batchgate.providers.registry.providers import PROVIDER_NAMES, PROVIDERS, Provider
 from batchgate.providers.responses.key_redaction import KeyRedactingHandler
+from batchgate.providers.responses.stated_costs import STATED_COSTS
 from batchgate.providers.responses.usage_meter import UsageMeter
 from batchgate.providers.simulator.handler import SimulatorHandler
 from batchgate.providers.simulator.simulator import SimulatorTransport
@@ -194,7 +195,7 @@ def _endpoint(  # noqa: PLR0917
         batches=_batches(account, given, provider, find_batches, is_own_host=is_own_host),
         handler=handler,
         transport=transport,
-        meter=UsageMeter(),
+        meter=UsageMeter(cost=STATED_COSTS.get(given.provider)),
         read_key=key.reporting(handler.remember),
         reject_key=key.reject,
         is_model_part=is_model_part,

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+from aiohttp import web
 from msgspec import structs
 
 from batchgate.account_settings import AccountSettings, PriceSettings
@@ -21,7 +22,8 @@ from batchgate.settings import ApiKeySettings
 from tests.support.command import PROGRAM
 from tests.support.databases import DATABASES, Database, new_database
 from tests.support.gateway_process import clean_environment
-from tests.support.running_app import BATCHES, RunningApp, params, running_app, simulator
+from tests.support.http_server import http_server
+from tests.support.running_app import BATCHES, RunningApp, create_body, params, running_app, simulator
 
 USAGE: Final = "/api/usage"
 DAY: Final = 86_400
@@ -196,6 +198,27 @@ async def test_usage_is_deleted_after_the_days_of_the_setting(database: Database
         while (await app.call("GET", usage))[1]["total"]["succeeded"] == 2:
             pass
         assert (await app.call("GET", usage))[1]["total"]["succeeded"] == 1
+
+
+async def test_a_cost_that_the_provider_states_counts_instead_of_the_prices(tmp_path: Path) -> None:
+    # As in openrouter.ai/docs/use-cases/usage-accounting.
+    usage = {"prompt_tokens": 194, "completion_tokens": 2, "cost": 0.95}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    completion = {"id": "gen-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(completion | {"usage": usage})
+
+    async with http_server(answer, "/chat/completions") as url:
+        prices = {"*": PriceSettings(input=1.0, output=1.0)}
+        shared = AccountSettings(provider="openrouter", base_url=url, api_key="k", lane="direct", prices=prices)
+        accounts = {"openrouter": shared, "openai": structs.replace(shared, provider="openai")}
+        async with running_app(tmp_path, accounts=accounts, default_provider="openai") as app:
+            for model, cost in (("openrouter/m", 1.9), ("openai/m", 2 * 196e-6)):
+                _, batch = await app.call("POST", BATCHES, json=create_body("a", "b", model=model))
+                assert (await app.ended(batch["id"]))["request_counts"]["succeeded"] == 2
+                _, progress = await app.call("GET", f"/api/batches/{batch['id']}/progress")
+                assert progress["spent"]["direct_usd"] == pytest.approx(cost)
 
 
 REFUSED: Final = {

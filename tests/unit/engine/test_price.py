@@ -67,6 +67,15 @@ def test_an_answer_of_the_native_lane_saves_what_a_direct_call_would_have_cost_m
     assert total_spend([direct, native]).total == 4_005_000
 
 
+@pytest.mark.parametrize("usage", [USAGE, None])
+def test_what_the_provider_has_stated_counts_instead_of_the_prices(usage: Usage | None) -> None:
+    prices = LanePrices(direct=PRICE, native=PRICE.scaled(Fraction(1, 2)))
+    assert spend_on(usage, prices, native=False, stated=7) == Spend(direct=7)
+    saved = 0 if usage is None else 2_670_000 - 7
+    assert spend_on(usage, prices, native=True, stated=7) == Spend(native=7, saved=saved)
+    assert [spend_on(usage, None, native=lane, stated=0).unpriced for lane in (False, True)] == [0, 0]
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_an_answer_without_a_price_or_without_usage_is_counted_as_such(*, native: bool) -> None:
     assert spend_on(USAGE, None, native=native) == Spend(unpriced=1)

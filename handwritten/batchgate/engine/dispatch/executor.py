@@ -129,7 +129,16 @@ class Executor:
             # After an internal error the task may still run: the clean-up cancels it.
             return kept.added_to(result) if isinstance(error, UpstreamError) else result
         prices = request.route.endpoint.prices.find(request.route.model)
-        result = self.results.succeeded(batch, seq, row.custom_id, answer, called=called, prices=prices, native=False)
+        result = self.results.succeeded(
+            batch,
+            seq,
+            row.custom_id,
+            answer,
+            called=called,
+            prices=prices,
+            native=False,
+            stated_cost=kept.stated_cost,
+        )
         self.tokens.record(request.route.key, batch.options.kind, row.params, result.usage)
         return kept.added_to(result)
 
@@ -273,7 +282,9 @@ class Executor:
         if endpoint.tasks is not None:
             response = await self._end_of_task(run, permit, endpoint.tasks, response)
             return await self._task_answer(run, endpoint, endpoint.tasks, response)
-        return endpoint.handler.decode(run.call.row, response)
+        answer = endpoint.handler.decode(run.call.row, response)
+        run.kept.stated_cost = endpoint.meter.stated_cost(response, native=False)
+        return answer
 
     async def _end_of_task(
         self, run: RequestRun, permit: Permit, tasks: ProviderTasks, response: UpstreamResponse

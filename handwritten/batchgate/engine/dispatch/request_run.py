@@ -34,6 +34,8 @@ class KeptParts(Struct):
     outputs: tuple[NewFile, ...] = ()
     call: CallFacts | None = None
     """The last call."""
+    stated_cost: int | None = None
+    """What the provider says that the call has cost, in nano-dollars."""
 
     def added_to(self, result: ResultLine) -> ResultLine:
         """Return the result with what is kept."""

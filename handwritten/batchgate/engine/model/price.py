@@ -120,12 +120,13 @@ def total_spend(spends: Collection[Spend]) -> Spend:
     )
 
 
-def spend_on(usage: Usage | None, prices: LanePrices | None, *, native: bool) -> Spend:
-    """Return what one answer has cost in its lane."""
+def spend_on(usage: Usage | None, prices: LanePrices | None, *, native: bool, stated: int | None = None) -> Spend:
+    """Return what one answer has cost in its lane: what the provider has ``stated``, or else what the prices say."""
     if usage is None or prices is None:
-        return UNPRICED
-    direct = prices.direct.cost(usage)
+        if stated is None:
+            return UNPRICED
+        return Spend(native=stated) if native else Spend(direct=stated)
     if not native:
-        return Spend(direct=direct)
-    cost = prices.native.cost(usage)
-    return Spend(native=cost, saved=direct - cost)
+        return Spend(direct=prices.direct.cost(usage) if stated is None else stated)
+    cost = prices.native.cost(usage) if stated is None else stated
+    return Spend(native=cost, saved=prices.direct.cost(usage) - cost)

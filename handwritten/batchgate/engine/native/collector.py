@@ -170,7 +170,14 @@ class Collector:
         try:
             answer = endpoint.handler.decode(row, response)
             return self._results.succeeded(
-                self._batch, seq, custom_id, answer, called=self._called, prices=self._prices, native=True
+                self._batch,
+                seq,
+                custom_id,
+                answer,
+                called=self._called,
+                prices=self._prices,
+                native=True,
+                stated_cost=endpoint.meter.stated_cost(response, native=True),
             )
         except Exception as error:  # noqa: BLE001 - after any error the request must have a result
             if isinstance(error, UpstreamError) and error.retry_safe and not self._keeps_errors:

@@ -87,7 +87,10 @@ class LateAnswers:
             answer = endpoint.handler.decode(row, response)
             prices, called = endpoint.prices.find(job.model), CalledModel(job.account, job.model)
             results = self._services.executor.results
-            return results.succeeded(batch, seq, "", answer, called=called, prices=prices, native=True).spend
+            stated = endpoint.meter.stated_cost(response, native=True)
+            return results.succeeded(
+                batch, seq, "", answer, called=called, prices=prices, native=True, stated_cost=stated
+            ).spend
         except UpstreamError:
             return None
         except Exception as error:  # noqa: BLE001 - no error of one answer may keep the job at the provider

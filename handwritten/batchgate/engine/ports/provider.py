@@ -44,7 +44,7 @@ class ProviderHandler(Protocol):
 
 
 class TokenMeter(Protocol):
-    """Reads token counts and remaining rate limits of calls; does no I/O."""
+    """Reads token counts, costs and remaining rate limits of calls; does no I/O."""
 
     def estimate_tokens(self, request: UpstreamRequest) -> int:
         """Estimate the maximum number of tokens of a call."""
@@ -52,6 +52,10 @@ class TokenMeter(Protocol):
 
     def tokens_used(self, response: UpstreamResponse) -> int | None:
         """Return the number of tokens of a call, if its response states it."""
+        ...
+
+    def stated_cost(self, response: UpstreamResponse, *, native: bool) -> int | None:
+        """Return what an answer says that it has cost in its lane, in nano-dollars; None if it does not say."""
         ...
 
     def allowances(self, response: UpstreamResponse) -> Sequence[RemainingLimit]:

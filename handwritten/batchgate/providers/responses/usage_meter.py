@@ -1,4 +1,4 @@
-"""Estimates and reads token usage, and reads the remaining rate limits from response headers.
+"""Estimates and reads token usage, and reads what answers have cost, and the remaining rate limits from headers.
 
 One meter works for all providers: many send the headers of OpenAI or Anthropic, and usage fields differ only in name.
 """
@@ -15,6 +15,7 @@ from msgspec import Struct
 from batchgate.engine.model.decoding_errors import DECODING_ERRORS
 from batchgate.engine.model.provider_call import RemainingLimit, UpstreamRequest, UpstreamResponse
 from batchgate.providers.responses.rate_limit_headers import remaining_limits
+from batchgate.providers.responses.stated_costs import StatedCost
 from batchgate.providers.responses.token_counts import NO_COUNTS, token_counts
 
 BYTES_PER_TOKEN: Final = 4
@@ -40,10 +41,11 @@ _OUTPUT_LIMIT: Final = msgspec.json.Decoder(_OutputLimit)
 
 
 class UsageMeter:
-    """`Meter` of every provider; ``now`` gives Unix seconds."""
+    """`TokenMeter` of every provider; ``now`` gives Unix seconds, ``cost`` is how its answers state their cost."""
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, now: Callable[[], float] = time.time, cost: StatedCost | None = None) -> None:
         self._now = now
+        self._cost = cost
 
     def estimate_tokens(self, request: UpstreamRequest) -> int:
         """Return one token for each four bytes, plus the maximum output tokens."""
@@ -65,6 +67,12 @@ class UsageMeter:
         counted, cached = counts.all_or_billed, (counts.cache_creation_input_tokens, counts.cache_read_input_tokens)
         parts = sum(count or 0 for count in (counted.input_tokens, counted.output_tokens, *cached))
         return next((total for total in totals if total is not None), parts)
+
+    def stated_cost(self, response: UpstreamResponse, *, native: bool) -> int | None:
+        """Read what an answer says that it has cost."""
+        if self._cost is None or (native and not self._cost.in_jobs):
+            return None
+        return self._cost.read(response.body)
 
     def allowances(self, response: UpstreamResponse) -> Sequence[RemainingLimit]:
         """Read what the headers of the response state, whatever its status."""
