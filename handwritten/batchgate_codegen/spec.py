@@ -146,8 +146,22 @@ def snake_case(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses an object that has a key twice, of which PyYAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT002
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                mark = key.start_mark
+                raise SpecError(f"{Path(mark.name).name} line {mark.line + 1}: the key {key.value!r} is there twice")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _load_document(path: Path) -> Document:
-    content = yaml.safe_load(path.read_text())
+    with path.open() as file:
+        content = yaml.load(file, _Loader)  # noqa: S506 - a SafeLoader
     for example in _examples(content):
         _inline_example(example, path.parent)
     document = Document(

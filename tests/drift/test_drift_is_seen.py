@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from batchgate_codegen.spec import SpecError, load
 from tests.support.project_copy import ProjectCopy
 
 ADVICE = "nox -s generate"
@@ -34,6 +35,13 @@ def test_a_field_renamed_in_the_spec_fails_the_suite(copy: ProjectCopy) -> None:
     assert "differs: generated/batchgate_api/anthropic.py" in output
     assert "+    has_further" in output
     assert ADVICE in output
+
+
+def test_a_key_that_an_object_of_the_spec_has_twice_fails_the_generation(copy: ProjectCopy) -> None:
+    copy.replace("spec/gateway.yaml", "\ncomponents:\n", "\ncomponents:\n  x-twice: 1\n  x-twice: 2\n")
+    line = (copy.root / "spec/gateway.yaml").read_text().splitlines().index("  x-twice: 2") + 1
+    with pytest.raises(SpecError, match=rf"^gateway\.yaml line {line}: the key 'x-twice' is there twice$"):
+        load(copy.root / "spec")
 
 
 def test_a_generated_file_that_was_edited_added_or_deleted_fails_the_suite(copy: ProjectCopy) -> None:
