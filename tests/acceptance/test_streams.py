@@ -18,7 +18,7 @@ import pytest
 import batchgate_streams
 from batchgate_client import AuthenticatedClient
 from batchgate_client.api.batch_control import pause_batch
-from batchgate_client.api.message_batches import create_message_batch
+from batchgate_client.api.message_batches import cancel_message_batch, create_message_batch
 from batchgate_client.api.unified_batches import create_unified_batch
 from batchgate_client.api.unified_files import list_unified_files
 from batchgate_client.models import (
@@ -82,7 +82,7 @@ def list_file_ids(gateway: GatewayProcess) -> set[str]:
         return {file.id for file in page.data}
 
 
-def create(gateway: GatewayProcess, models: list[str]) -> str:
+def create(gateway: GatewayProcess, models: list[str], **headers: Any) -> str:
     """Create a batch with one request to each of these models and return its id."""
     params = {"max_tokens": 16, "messages": [{"role": "user", "content": "Hello, läufe\u2028漢字"}]}
     requests = [
@@ -90,7 +90,7 @@ def create(gateway: GatewayProcess, models: list[str]) -> str:
         for number, model in enumerate(models)
     ]
     with make_client(gateway.url) as client:
-        batch = create_message_batch.sync(client=client, body=CreateMessageBatch(requests=requests))
+        batch = create_message_batch.sync(client=client, body=CreateMessageBatch(requests=requests), **headers)
     assert isinstance(batch, MessageBatch)
     return batch.id
 
@@ -357,13 +357,19 @@ def test_events_go_on_after_broken_connections_and_end_with_the_batch(
     call: Call, gateway: GatewayProcess, ended_batch: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batchgate_streams.event_stream.LONGEST_RETRY_DELAY", 0.1)
-    batch_id = create(gateway, ["slow", "simulated"])
-    with CuttingProxy(gateway.url, cuts=[100, 1400]) as proxy:  # in the head, and after the first event
+    batch_id = create(gateway, ["slow"] * 100, batchgate_concurrency=1)  # does not end before it is canceled
+
+    def cancel() -> None:
+        with make_client(gateway.url) as client:
+            cancel_message_batch.sync(client=client, message_batch_id=batch_id)
+
+    in_the_head, after_an_event = 100, b"\n\n\r\n"
+    with CuttingProxy(gateway.url, cuts=[in_the_head, after_an_event], on_uncut=cancel) as proxy:
         events = call("stream_events", proxy.url, batch_id)
         last_ids = [head.lower().partition(b"last-event-id: ")[2].partition(b"\r")[0] for head in proxy.requests]
     assert [event.batch.status for event in events if isinstance(event, StatusEvent)][-1] == "ended"
     assert {event.batch.id for event in events} == {batch_id}
-    assert events[-1].batch.succeeded == 2
+    assert events[-1].batch.canceled > 0
     assert last_ids[:2] == [b"", b""]
     assert int(last_ids[2]) < int(events[-1].last_event_id)
     ended = call("stream_events", gateway.url, ended_batch)

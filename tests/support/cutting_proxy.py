@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -15,15 +15,18 @@ CHUNK_SIZE = 16 * 1024
 class CuttingProxy:
     """Forwards connections to the server of a URL while the context is entered.
 
-    The first, second, ... number in ``cuts`` is the number of response bytes after which the first, second, ...
-    connection is closed. Later connections are not cut. ``requests`` holds the first bytes of each request, including
-    its headers.
+    The first, second, ... of the ``cuts`` is the number of response bytes, or what the response has last, before the
+    first, second, ... connection is closed. Later connections are not cut; ``on_uncut`` is called when the first of
+    them is there. ``requests`` holds the first bytes of each request, including its headers.
     """
 
-    def __init__(self, url: str, cuts: Iterable[int] = ()) -> None:
+    def __init__(
+        self, url: str, cuts: Sequence[int | bytes] = (), on_uncut: Callable[[], object] = lambda: None
+    ) -> None:
         host, _, port = url.removeprefix("http://").partition(":")
         self._server = (host, int(port))
-        self._cuts = iter(cuts)
+        self._cuts = cuts
+        self._on_uncut = on_uncut
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._connections: list[socket.socket] = []
         self._accepting = threading.Thread(target=self._accept)
@@ -61,12 +64,15 @@ class CuttingProxy:
             self._connections += [client, server]
             self.requests.append(b"")
             number = len(self.requests) - 1
+            cut = self._cuts[number] if number < len(self._cuts) else None
             self._threads += [
                 threading.Thread(target=self._forward_requests, args=(client, server, number)),
-                threading.Thread(target=self._forward_responses, args=(server, client, next(self._cuts, None))),
+                threading.Thread(target=self._forward_responses, args=(server, client, cut)),
             ]
             for thread in self._threads[-2:]:
                 thread.start()
+            if number == len(self._cuts):
+                self._on_uncut()
 
     def _forward_requests(self, client: socket.socket, server: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError):
@@ -75,16 +81,28 @@ class CuttingProxy:
                 server.sendall(data)
         _shut_down(server)
 
-    def _forward_responses(self, server: socket.socket, client: socket.socket, remaining: int | None) -> None:
+    def _forward_responses(self, server: socket.socket, client: socket.socket, cut: int | bytes | None) -> None:
+        received, sent = b"", 0
         with contextlib.suppress(OSError):
             while data := server.recv(CHUNK_SIZE):
-                client.sendall(data[:remaining])
-                if remaining is not None:
-                    remaining -= min(remaining, len(data))
-                    if not remaining:
-                        break
+                if cut is None:
+                    client.sendall(data)
+                    continue
+                received += data
+                end = _end(received, cut)
+                client.sendall(received[sent:end])
+                if end is not None:
+                    break
+                sent = len(received)
         _shut_down(client)
         _shut_down(server)
+
+
+def _end(received: bytes, cut: int | bytes) -> int | None:
+    """Return where a response is cut; None if it has not come that far."""
+    if isinstance(cut, int):
+        return cut if len(received) >= cut else None
+    return received.index(cut) + len(cut) if cut in received else None
 
 
 def _shut_down(connection: socket.socket) -> None:
