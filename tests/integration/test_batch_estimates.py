@@ -19,6 +19,7 @@ from tests.support.blob_storage import BlobStorage
 from tests.support.full_disk import FILE_TOO_LARGE, full_disk
 from tests.support.http_server import http_server
 from tests.support.openai_batches import CHAT, jsonl, upload_lines
+from tests.support.postgres_server import fresh_database
 from tests.support.running_app import RunningApp, running_app
 
 VALIDATE: Final = "/api/batches/validate"
@@ -272,6 +273,22 @@ async def test_earlier_answers_correct_the_tokens_and_tell_the_cost(tmp_path: Pa
         assert longer["expected_output_tokens"] == longer["max_output_tokens"] == 40 * 5
         other = await validate(app, requests=[*requests, row("other")])
         assert (other["expected_output_tokens"], other["direct"]["expected_usd"]) == (None, None)
+
+
+async def test_a_gateway_without_a_worker_estimates_by_what_the_workers_have_measured(tmp_path: Path) -> None:
+    with fresh_database() as url:
+        shared = {"database_url": url, "worker_heartbeat_timeout": 2.0}
+        async with (
+            gateway(tmp_path, role="gateway", **shared) as (app, _),
+            gateway(tmp_path, role="worker", clock=app.clock, **shared),
+        ):
+            requests = rows(40, model="served/m")
+            await app.call("POST", "/v1/batches", json={"requests": requests})
+            while (found := await validate(app, requests=requests))["expected_output_tokens"] is None:
+                pass
+            assert found["expected_output_tokens"] == 40 * 10
+            assert found["input_tokens"] == pytest.approx(40 * 20, rel=0.01)
+            assert found["direct_seconds"] > 0
 
 
 async def test_a_key_may_read_only_so_many_files_and_bodies_at_the_same_time(tmp_path: Path) -> None:

@@ -14,10 +14,8 @@ from batchgate.engine.background_services import BackgroundServices
 from batchgate.engine.cluster.account_states import AccountStates
 from batchgate.engine.cluster.membership import ClusterMember
 from batchgate.engine.dependencies import EngineDependencies
-from batchgate.engine.dispatch.direct_rate import DirectRate
 from batchgate.engine.dispatch.provider_key_refresh import ProviderKeyRefresh
 from batchgate.engine.dispatch.request_reader import RequestReader
-from batchgate.engine.dispatch.token_history import TokenHistory
 from batchgate.engine.lifecycle.batch_estimates import BatchEstimates
 from batchgate.engine.lifecycle.batch_looks import BatchLooks
 from batchgate.engine.lifecycle.batch_retry import BatchRetry
@@ -30,6 +28,7 @@ from batchgate.engine.lifecycle.forecasts import Forecasts
 from batchgate.engine.lifecycle.scrub import Scrub
 from batchgate.engine.lifecycle.steering import BatchSteering
 from batchgate.engine.model.batch import Backlog, Batch
+from batchgate.engine.model.call_history import CallHistory, combined_history
 from batchgate.engine.model.clock import MICROSECONDS
 from batchgate.engine.model.errors import StoreError
 from batchgate.engine.model.health_report import (
@@ -265,7 +264,6 @@ class Engine:
         )
 
     def _estimates(self, needs: EngineDependencies) -> BatchEstimates:
-        executor = None if self._services is None else self._services.worker.executor
         return BatchEstimates(
             batches=self.batches,
             blobs=needs.blobs,
@@ -273,10 +271,15 @@ class Engine:
             translator=needs.translator,
             file_reader=needs.file_reader,
             router=needs.router,
-            rate=DirectRate(needs.router) if executor is None else executor.rate,
-            history=TokenHistory(needs.translator.request_tokens) if executor is None else executor.tokens,
+            history=self._call_history,
             clock=needs.clock,
         )
+
+    def _call_history(self) -> CallHistory:
+        """Return what the calls of this process have shown, or without a worker those of the workers."""
+        if self._services is not None:
+            return self._services.worker.executor.history
+        return combined_history(worker.report.history for worker in self.cluster.other_workers)
 
     def _role_problems(self) -> tuple[HealthProblem, ...]:
         """List the problems of the process's role: it is stopping, or no process has a worker."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.dispatch.worker import Worker
+from batchgate.engine.model.call_history import CallHistory
 from batchgate.engine.model.clock import ExpiryClock
 from batchgate.engine.model.health_report import MAX_PROBLEMS, BatchWait, HealthReport, bounded_report
 from batchgate.engine.model.limit_share import LimitShare
@@ -47,7 +48,9 @@ class ClusterMember:
     def health_report(self) -> HealthReport:
         """The problems of this process; a graceful stop is none, and is not reported."""
         problems = (*self._problems.current(), *(pause.problem for pause in self._router.pauses))
-        return bounded_report(problems, self._router.paused_accounts, self._waiting(), self._router.account_loads())
+        history = CallHistory() if self._worker is None else self._worker.executor.history
+        accounts = self._router.account_loads()
+        return bounded_report(problems, self._router.paused_accounts, self._waiting(), accounts, history)
 
     def on_event(self, event: ClusterEvent, batch_key: int) -> None:
         """Act on an event that another process published for a batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from batchgate.engine.dispatch.router import Router
@@ -26,10 +27,13 @@ class DirectRate:
         self._seconds[account] = before + WEIGHT * (seconds - before)
         self._calls[account] = self._calls.get(account, 0) + 1
 
-    def measured(self, account: str) -> float | None:
-        """Return the average seconds of a call, without the first guess; None before a call has succeeded."""
-        guessed = (1 - WEIGHT) ** self._calls.get(account, 0)
-        return None if guessed == 1 else (self._seconds[account] - FIRST_GUESS * guessed) / (1 - guessed)
+    def measured(self) -> Mapping[str, float]:
+        """Return the average seconds of a call to each account, without the first guess."""
+        return {account: self._measured(account, calls) for account, calls in self._calls.items()}
+
+    def _measured(self, account: str, calls: int) -> float:
+        guessed = (1 - WEIGHT) ** calls
+        return (self._seconds[account] - FIRST_GUESS * guessed) / (1 - guessed)
 
     def seconds_for(self, account: str, model: str, requests: int) -> float:
         """Return the seconds that so many requests would take now."""

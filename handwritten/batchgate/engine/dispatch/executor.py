@@ -29,6 +29,7 @@ from batchgate.engine.dispatch.shard_extras import ShardExtras, output_answer
 from batchgate.engine.dispatch.task_calls import await_task, cancel_task
 from batchgate.engine.dispatch.token_history import TokenHistory
 from batchgate.engine.model.batch import Batch, Dialect
+from batchgate.engine.model.call_history import CallHistory
 from batchgate.engine.model.clock import MICROSECONDS, Clock, SystemClock
 from batchgate.engine.model.errors import NoUpstreamAnswer, RequestError, StaleClaim, UpstreamError
 from batchgate.engine.model.health_report import Refusal, one_line
@@ -141,6 +142,11 @@ class Executor:
         )
         self.tokens.record(request.route.key, batch.options.kind, row.params, result.usage)
         return kept.added_to(result)
+
+    @property
+    def history(self) -> CallHistory:
+        """What the calls so far have shown."""
+        return CallHistory(seconds=self.rate.measured(), tokens=self.tokens.learned())
 
     def has_share(self, request: PreparedRequest) -> bool:
         """Return whether this worker has a share of the limits of the request's account."""

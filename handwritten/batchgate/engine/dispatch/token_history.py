@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -63,9 +63,11 @@ class TokenHistory:
             if tokens is not None and tokens.input:
                 sums.add(tokens.input, usage)
 
-    def of(self, model: tuple[str, str]) -> LearnedTokens | None:
-        """Return what is known of a model of an account; None before its first answer."""
-        sums = self._models.get(model)
-        if sums is None or not sums.estimated:  # the event loop may be adding its first answer
-            return None
-        return LearnedTokens(ratio=sums.reported / sums.estimated, output=sums.output / sums.weight)
+    def learned(self) -> Mapping[str, Mapping[str, LearnedTokens]]:
+        """Return what is known of each model by its account, those that were used last first."""
+        found: dict[str, dict[str, LearnedTokens]] = {}
+        for (account, model), sums in reversed(self._models.items()):
+            if sums.estimated:
+                learned = LearnedTokens(ratio=sums.reported / sums.estimated, output=sums.output / sums.weight)
+                found.setdefault(account, {})[model] = learned
+        return found

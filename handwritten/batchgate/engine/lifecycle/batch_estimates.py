@@ -8,10 +8,8 @@ from contextlib import aclosing
 from typing import Final
 
 from batchgate.engine.dispatch.admission import LimiterKey
-from batchgate.engine.dispatch.direct_rate import DirectRate
 from batchgate.engine.dispatch.request_reader import RequestReader
 from batchgate.engine.dispatch.router import Router
-from batchgate.engine.dispatch.token_history import TokenHistory
 from batchgate.engine.intake.line_stream import read_lines
 from batchgate.engine.lifecycle.batches import Batches, unpriced_budget
 from batchgate.engine.lifecycle.durations import durations
@@ -19,6 +17,7 @@ from batchgate.engine.lifecycle.model_sums import shown_models, total_of_models
 from batchgate.engine.lifecycle.trial_plan import TrialPlan, trial_batch
 from batchgate.engine.model.batch import NewBatch
 from batchgate.engine.model.batch_estimate import BatchEstimate, ModelEstimate
+from batchgate.engine.model.call_history import CallHistory
 from batchgate.engine.model.clock import Clock
 from batchgate.engine.model.file import File
 from batchgate.engine.model.request_fault import FaultList, RequestFault
@@ -48,8 +47,7 @@ class BatchEstimates:
         translator: LineTranslator,
         file_reader: OpenBatchFile,
         router: Router,
-        rate: DirectRate,
-        history: TokenHistory,
+        history: Callable[[], CallHistory],
         clock: Clock,
     ) -> None:
         self._batches = batches
@@ -58,7 +56,6 @@ class BatchEstimates:
         self._translator = translator
         self._file_reader = file_reader
         self._router = router
-        self._rate = rate
         self._history = history
         self._clock = clock
         self._turn = asyncio.Semaphore(AT_ONCE)
@@ -102,7 +99,7 @@ class BatchEstimates:
     ) -> BatchEstimate:
         async with self._turn:
             now = self._clock.now()
-            plan = TrialPlan(trial_batch(new), self._requests, self._translator, self._history, now)
+            plan = TrialPlan(trial_batch(new), self._requests, self._translator, self._history(), now)
             read = 0
             async for group in groups:
                 for start in range(0, len(group), LINES_AT_ONCE):
@@ -138,7 +135,7 @@ class BatchEstimates:
             not_native=plan.not_native(),
             models=shown_models(estimates),
             total=total_of_models(estimates),
-            durations=durations(models, self._router, self._rate),
+            durations=durations(models, self._router, plan.history),
         )
 
 

@@ -6,25 +6,25 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from batchgate.engine.dispatch.admission import LimiterKey
-from batchgate.engine.dispatch.direct_rate import DirectRate
 from batchgate.engine.dispatch.router import Router
 from batchgate.engine.model.batch_estimate import Durations, ModelEstimate
+from batchgate.engine.model.call_history import CallHistory
 
 MINUTE = 60.0
 """Seconds."""
 
 
-def durations(models: Mapping[LimiterKey, ModelEstimate], router: Router, rate: DirectRate) -> Durations:
+def durations(models: Mapping[LimiterKey, ModelEstimate], router: Router, history: CallHistory) -> Durations:
     """Return the seconds in each lane."""
     in_jobs = {account for (account, _), found in models.items() if found.native is not None}
-    return Durations(direct=_of_calls(models, router, rate), native=_of_jobs(in_jobs, router))
+    return Durations(direct=_of_calls(models, router, history), native=_of_jobs(in_jobs, router))
 
 
-def _of_calls(models: Mapping[LimiterKey, ModelEstimate], router: Router, rate: DirectRate) -> float | None:
+def _of_calls(models: Mapping[LimiterKey, ModelEstimate], router: Router, history: CallHistory) -> float | None:
     """Return the seconds of the slowest model or account; None if calls of one were never measured."""
     seconds = [0.0]
     for (account, model), found in models.items():
-        per_call = rate.measured(account)
+        per_call = history.seconds.get(account)
         if per_call is None:
             return None
         seconds.append(found.requests * per_call / max(1.0, router.limit_of(account, model)))

@@ -11,10 +11,10 @@ from batchgate.engine.dispatch.admission import LimiterKey
 from batchgate.engine.dispatch.prepared_request import PreparedRequest, request_row
 from batchgate.engine.dispatch.request_reader import RequestReader
 from batchgate.engine.dispatch.result_builder import INTERNAL_ERROR, log_internal_error
-from batchgate.engine.dispatch.token_history import TokenHistory
 from batchgate.engine.lifecycle.model_sums import ModelSum
 from batchgate.engine.model.batch import Batch, NewBatch
 from batchgate.engine.model.batch_estimate import ModelEstimate
+from batchgate.engine.model.call_history import CallHistory
 from batchgate.engine.model.errors import RequestError
 from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.request_fault import FaultList, RequestFault
@@ -52,12 +52,12 @@ class TrialPlan:
     """What became of the valid requests of a batch, which are added in their order."""
 
     def __init__(
-        self, batch: Batch, requests: RequestReader, translator: LineTranslator, history: TokenHistory, now: int
+        self, batch: Batch, requests: RequestReader, translator: LineTranslator, history: CallHistory, now: int
     ) -> None:
         self._batch = batch
         self._requests = requests
         self._translator = translator
-        self._history = history
+        self.history = history
         self._now = now
         self._asked = LanePlan(batch)
         self._native = LanePlan(structs.replace(batch, options=structs.replace(batch.options, lane="native")))
@@ -97,7 +97,7 @@ class TrialPlan:
         reason = self._native.add(request, size, self._now)
         route = request.route
         tokens = self._translator.request_tokens(self._batch.options.kind, request.row.params)
-        learned = self._history.of(route.key)
+        learned = self.history.tokens_of(*route.key)
         if tokens is not None and learned is not None:
             tokens = learned.corrected(tokens)
         prices = route.endpoint.prices.find(route.model)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct, structs
 
+from batchgate.engine.model.call_history import CallHistory
 from batchgate.engine.model.errors import ErrorKind
 from batchgate.engine.model.model_load import AccountLoad, ModelLoad, combined_loads
+
+Kept = TypeVar("Kept")
 
 MAX_PROBLEMS: Final = 20
 """The most problems, and the most paused accounts, in one report: every heartbeat carries it."""
@@ -113,6 +116,8 @@ class HealthReport(Struct, frozen=True, kw_only=True):
     """Batches that run here, by their key."""
     accounts: Mapping[str, AccountLoad] = {}
     """The accounts that were used here lately, by name."""
+    history: CallHistory = CallHistory()
+    """What the calls here have shown."""
 
 
 HEALTHY: Final = HealthReport()
@@ -130,6 +135,7 @@ def bounded_report(
     paused: Mapping[str, AccountPause],
     waiting: Mapping[int, BatchWait] | None = None,
     accounts: Mapping[str, AccountLoad] | None = None,
+    history: CallHistory | None = None,
 ) -> HealthReport:
     """Limit a report in number and length, and replace what a database cannot store."""
     return HealthReport(
@@ -137,6 +143,7 @@ def bounded_report(
         paused={name: _bounded_pause(pause) for name, pause in islice(paused.items(), MAX_PROBLEMS)},
         waiting={key: _bounded_wait(wait) for key, wait in islice((waiting or {}).items(), MAX_PROBLEMS)},
         accounts={name: _bounded_account(load) for name, load in islice((accounts or {}).items(), MAX_PROBLEMS)},
+        history=CallHistory() if history is None else _bounded_history(history),
     )
 
 
@@ -220,6 +227,16 @@ def _bounded_wait(wait: BatchWait) -> BatchWait:
 
 def _bounded_account(load: AccountLoad) -> AccountLoad:
     return structs.replace(load, models=_bounded_loads(load.models))
+
+
+def _bounded_history(history: CallHistory) -> CallHistory:
+    """Limit a history in number; names that are not kept as they are would never be found."""
+    tokens = {account: _first(models, MAX_LOADS) for account, models in _first(history.tokens, MAX_PROBLEMS).items()}
+    return CallHistory(seconds=_first(history.seconds, MAX_PROBLEMS), tokens=tokens)
+
+
+def _first(found: Mapping[str, Kept], limit: int) -> dict[str, Kept]:
+    return dict(islice(((name, kept) for name, kept in found.items() if one_line(name) == name), limit))
 
 
 def _bounded_loads(loads: Sequence[ModelLoad]) -> tuple[ModelLoad, ...]:
