@@ -28,7 +28,7 @@ BATCH = {
     "cancel_initiated_at": None,
     "results_url": None,
 }
-SUMMARY = {
+SUMMARY: dict[str, Any] = {
     "id": HOSTILE,
     "name": HOSTILE,
     "metadata": {HOSTILE: HOSTILE},
