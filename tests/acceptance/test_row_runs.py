@@ -102,7 +102,7 @@ def test_a_row_that_cannot_be_a_request_is_named_and_no_batch_is_made(
 
 
 def test_bad_templates_and_schemas_are_refused_before_anything_is_sent(run_rows: Run) -> None:
-    with pytest.raises(ValueError, match="the brace at character 3 has no other"):
+    with pytest.raises(ValueError, match=r"the \{ at character 3 of the template has no counterpart"):
         run_rows([{"x": 1}], prompt="a {x")
     with pytest.raises(ValueError, match='"type": "object"'):
         run_rows([{"x": 1}], prompt="{x}", schema={"type": "string"})

@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.conftest import ADMIN, BATCHES, HOSTILE, OTHER, Gateway, visitor
+from tests.support import prompt_templates
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 expect.set_options(timeout=60_000)
@@ -152,7 +153,9 @@ async def test_a_csv_file_becomes_a_batch_after_a_trial(browser: Browser, gatewa
         await person.open("new")
         await page.locator("#file").set_input_files(tmp_path / "countries.csv")
         await page.get_by_label("Template").fill("The capital of {name} and {nothing}?")
-        await expect(page.get_by_text("The file has no column “nothing”. Write {{ for a brace.")).to_be_visible()
+        await expect(
+            page.get_by_text("The file has no column “nothing”. Write {{ and }} for braces, also in JSON.")
+        ).to_be_visible()
         await page.get_by_label("Template").fill("The {{capital}} of {name}?")
         await page.get_by_label("Model").fill("quick")
         await expect(page.get_by_text("9 requests are valid")).to_be_visible()
@@ -160,6 +163,21 @@ async def test_a_csv_file_becomes_a_batch_after_a_trial(browser: Browser, gatewa
         await page.get_by_role("button", name="Run 3 rows first").click()
         await expect(page.get_by_role("heading", name="countries (3 rows)")).to_be_visible()
         await expect(page.get_by_text("You said: The {capital} of country, 2?")).to_be_visible()
+
+
+async def test_templates_keep_to_the_rule_of_the_command_line(browser: Browser, gateway: Gateway) -> None:
+    code = """async ([templates, columns, values]) => {
+        const { fillTemplate, templateFault } = await import("./dashboard/csv.js");
+        return templates.map((text) => templateFault(text, columns) ?? [fillTemplate(text, columns, values)]);
+    }"""
+    filled, refused = prompt_templates.FILLED, prompt_templates.REFUSED
+    columns, values = [*prompt_templates.ROW], [*prompt_templates.ROW.values()]
+    async with visitor(browser, gateway) as person:
+        await person.page.goto(gateway.url)
+        found = await person.page.evaluate(code, [[*filled, *refused], columns, values])
+    assert found[: len(filled)] == [[text] for text in filled.values()]
+    for fault, named in zip(found[len(filled) :], refused.values(), strict=True):
+        assert named.replace("'", "“", 1).replace("'", "”") in fault
 
 
 async def test_a_file_that_would_be_damaged_is_refused_with_its_line(

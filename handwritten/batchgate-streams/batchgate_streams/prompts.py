@@ -13,6 +13,7 @@ from batchgate_streams.errors import UnusableRow
 MOST_NAMED: Final = 20
 """Columns that an error names."""
 _PARTS: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_ESCAPE: Final = "write {{ and }} for braces, also in JSON"
 
 
 class PromptTemplate:
@@ -27,7 +28,8 @@ class PromptTemplate:
             if found[0] in {"{{", "}}"}:
                 literal += found[0][0]
             elif found[1] is None:
-                raise ValueError(f"the brace at character {found.start() + 1} has no other; write {{{{ or }}}} for one")
+                place = f"the {found[0]} at character {found.start() + 1} of the template"
+                raise ValueError(f"{place} has no counterpart; {_ESCAPE}")
             else:
                 self._literals.append(literal)
                 self._columns.append(found[1])
@@ -39,7 +41,8 @@ class PromptTemplate:
         parts: list[str] = []
         for literal, column in zip(self._literals, self._columns, strict=True):
             if column not in row:
-                raise UnusableRow(f"{{{column}}}: {_unknown(column, [*map(str, row)])}; write {{{{ for a brace")
+                unknown = _unknown(column, [*map(str, row)])
+                raise UnusableRow(f"{{{column}}}: {unknown}; {_ESCAPE}")
             parts += (literal, text_of(row[column]))
         return "".join((*parts, self._last))
 

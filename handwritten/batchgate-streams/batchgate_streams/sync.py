@@ -141,9 +141,9 @@ def run(
     """Ask a model about each row, in one batch, and yield the rows in their order with the columns of the answers.
 
     ``rows`` are dicts or other mappings: a list, a generator, a dataset. ``{column}`` in ``prompt`` and ``system``
-    stands for a value of the row, ``{{`` for a brace. The new columns are ``answer``, ``error``, ``finish_reason``,
-    ``input_tokens`` and ``output_tokens``, each after ``prefix``, and before them the properties of ``schema``, a JSON
-    schema. ``fields`` are other fields of each request, such as ``max_tokens``.
+    stands for a value of the row, ``{{`` and ``}}`` for braces. The new columns are ``answer``, ``error``,
+    ``finish_reason``, ``input_tokens`` and ``output_tokens``, each after ``prefix``, and before them the properties of
+    ``schema``, a JSON schema. ``fields`` are other fields of each request, such as ``max_tokens``.
 
     The batch is created when the first row is asked for. With the same rows and ``idempotency_key`` it is created once.
     Rows wait in a temporary file. Raises `UnusableRow`, and what `wait` and `stream_results` raise.

@@ -62,8 +62,9 @@ export function readCsv(text) {
   return rows;
 }
 
-// As in `batchgate run`: {column} stands for a value, {{ and }} for braces.
-const PARTS = /\{\{|\}\}|\{([^{}]*)\}|\{/g;
+// As in `batchgate run` (tables/prompt_template.py): {column} stands for a value, {{ and }} for braces.
+const PARTS = /\{\{|\}\}|\{([^{}]*)\}|[{}]/g;
+const ESCAPE = "Write {{ and }} for braces, also in JSON.";
 
 /** Put the values of columns in place of their names in braces. */
 export function fillTemplate(template, columns, values) {
@@ -72,9 +73,9 @@ export function fillTemplate(template, columns, values) {
 
 /** Return what is wrong with a template, or nothing. */
 export function templateFault(template, columns) {
-  for (const [part, name] of template.matchAll(PARTS)) {
-    if (part === "{") return "A brace is not closed. Write {{ for a brace.";
-    if (name !== undefined && !columns.includes(name)) return `The file has no column “${name}”. Write {{ for a brace.`;
+  for (const { 0: part, 1: name, index } of template.matchAll(PARTS)) {
+    if (part.length === 1) return `The ${part} at character ${[...template.slice(0, index)].length + 1} of the template has no counterpart. ${ESCAPE}`;
+    if (name !== undefined && !columns.includes(name)) return `The file has no column “${name}”. ${ESCAPE}`;
   }
   return null;
 }

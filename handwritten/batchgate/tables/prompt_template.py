@@ -1,4 +1,8 @@
-"""Templates of prompts: ``{column}`` stands for the value of a column, ``{{`` for a brace."""
+"""Templates of prompts: ``{column}`` stands for the value of a column, ``{{`` and ``}}`` for braces.
+
+The client (``batchgate_streams/prompts.py``) and the dashboard (``csv.js``) have the same rule, and cannot import this
+module; one list of cases tests all three (``tests/support/prompt_templates.py``).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,8 @@ from msgspec import Struct
 from batchgate.tables.errors import RowError, TableError
 from batchgate.tables.table import Cells, text_of, unknown_column
 
-_PARTS: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|\{")
+_PARTS: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_ESCAPE: Final = "write {{ and }} for braces, also in JSON"
 
 
 class _Column(Struct, frozen=True):
@@ -19,13 +24,13 @@ class _Column(Struct, frozen=True):
 
 
 class PromptTemplate:
-    """A text with places for columns; raises `TableError` for a column that the table does not have."""
+    """A text with places for columns; raises `TableError` for a single brace, and for an unknown column."""
 
     def __init__(self, text: str, columns: Sequence[str]) -> None:
         self._parts = [*_parts(text)]
         for name in self.columns:
             if name not in columns:
-                raise TableError(f"{{{name}}}: {unknown_column(name, columns)}; write {{{{ for a brace")
+                raise TableError(f"{{{name}}}: {unknown_column(name, columns)}; {_ESCAPE}")
 
     @property
     def columns(self) -> Sequence[str]:
@@ -48,8 +53,9 @@ def _parts(text: str) -> list[str | _Column]:
         end = found.end()
         if found[0] in {"{{", "}}"}:
             parts.append(found[0][0])
-        elif found[0] == "{":
-            raise TableError(f"the brace at character {found.start() + 1} is not closed; write {{{{ for a brace")
+        elif found[1] is None:
+            place = f"the {found[0]} at character {found.start() + 1} of the template"
+            raise TableError(f"{place} has no counterpart; {_ESCAPE}")
         else:
             parts.append(_Column(found[1]))
     return [part for part in (*parts, text[end:]) if part != ""]

@@ -38,27 +38,6 @@ def test_a_value_becomes_text(value: Any, text: str) -> None:
     assert text_of(value) == text
 
 
-@pytest.mark.parametrize(
-    ("template", "filled"),
-    [
-        ("", ""),
-        ("no columns", "no columns"),
-        ("{a}{b}", "12"),
-        ("{{{a}}}", "{1}"),
-        ('{{"a": "{{a}}"}}', '{"a": "{a}"}'),
-        ("{with space} {}", "3 4"),
-    ],
-)
-def test_columns_are_filled_in_and_double_braces_are_braces(template: str, filled: str) -> None:
-    assert PromptTemplate(template).fill({"a": 1, "b": 2, "with space": 3, "": 4}) == filled
-
-
-@pytest.mark.parametrize(("template", "character"), [("a {b", 3), ("a } b", 3), ("{a} {b{", 5)])
-def test_a_single_brace_is_refused_by_its_place(template: str, character: int) -> None:
-    with pytest.raises(ValueError, match=f"the brace at character {character} "):
-        PromptTemplate(template)
-
-
 def test_an_unknown_column_is_refused_with_the_nearest_and_the_first_columns() -> None:
     message = r"no column 'colum_1'; perhaps 'column_1'; the columns are column_0, .*column_19, \.\.\.;"
     with pytest.raises(UnusableRow, match=message):

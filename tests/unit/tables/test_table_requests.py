@@ -24,28 +24,11 @@ def request_of(requests: ChatRequests, **cells: object) -> dict[str, Any]:
     return made
 
 
-def test_a_template_is_filled_with_the_columns_of_a_row() -> None:
-    template = PromptTemplate('{{"a": {a}}} } {b c}{d}', ["a", "b c", "d"])
-    assert template.fill({"a": 1.5, "b c": "x{a}", "d": None}) == '{"a": 1.5} } x{a}'
-    assert PromptTemplate("", []).fill({}) == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (
-            "{txet}",
-            "{txet}: there is no column 'txet'; perhaps 'text'; the columns are name, text; write {{ for a brace",
-        ),
-        ('{"a": 1}', "write {{ for a brace"),
-        ("say {text", "the brace at character 5 is not closed"),
-        ("{}", "there is no column ''"),
-    ],
-)
-def test_a_template_with_a_mistake_is_refused_with_the_columns(text: str, expected: str) -> None:
+def test_an_unknown_column_of_a_template_is_refused_with_the_nearest_and_all_columns() -> None:
     with pytest.raises(TableError) as caught:
-        PromptTemplate(text, ["name", "text"])
-    assert expected in str(caught.value)
+        PromptTemplate("{txet}", ["name", "text"])
+    hint = "perhaps 'text'; the columns are name, text; write {{ and }} for braces, also in JSON"
+    assert str(caught.value) == f"{{txet}}: there is no column 'txet'; {hint}"
 
 
 def test_a_request_has_the_row_in_its_messages(tmp_path: Path) -> None:
