@@ -265,6 +265,8 @@ def test_show_tells_how_far_a_batch_is(tmp_path: Path, gateway: GatewayProcess) 
     assert told["Batch"] == batch_id
     assert told["Status"] == "ended"
     assert told["Requests"] == "2: 2 succeeded"
+    assert told["Duration"].endswith(" s")
+    assert told["Cost"] == "not known: no price of the model is known"
     assert told["Results"] == f"{gateway.url}/v1/messages/batches/{batch_id}/results"
     as_json = batchgate(tmp_path, "show", batch_id, "--json", gateway=gateway).stdout
     with urlopen(f"{gateway.url}/v1/messages/batches/{batch_id}") as response:
@@ -307,7 +309,8 @@ def test_the_commands_say_that_a_batch_waits_for_a_paused_account(tmp_path: Path
         assert process.stdout is not None
         assert process.stderr is not None
         batch_id = process.stdout.readline().strip()
-        assert f"Waiting: {reason}\n" in iter(process.stderr.readline, "")
+        waiting = f"Waiting: {reason}; it goes on by itself when the account works again\n"
+        assert waiting in iter(process.stderr.readline, "")
         shown = batchgate(tmp_path, "show", batch_id, gateway=gateway).stdout
         assert f"Waiting   {reason}" in shown.splitlines()
         [_, row] = batchgate(tmp_path, "list", gateway=gateway).stdout.splitlines()

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from batchgate.account_settings import AccountSettings, PriceSettings
 from batchgate.settings import ApiKeySettings
+from tests.support.command_in_process import command
 from tests.support.databases import DATABASES, Database, new_database
 from tests.support.held_provider import HeldProvider, held_provider
 from tests.support.postgres_server import fresh_database
@@ -195,7 +196,9 @@ async def test_an_account_that_has_spent_its_budget_gets_no_call_before_the_next
         fresh, others = await create(app, ROOT, *IDS), await create(app, ROOT, "x", "y", model="b/m")
         await until_paused(app, fresh)
         assert (await ended(app, others))["request_counts"]["succeeded"] == 2
-        await call(app, "POST", f"/api/batches/{paused}/resume")
+        resumed = await command("resume", paused, url=app.url, key=ROOT["x-api-key"])
+        assert (resumed.exit_code, resumed.stdout) == (1, "")
+        assert f"{paused} is paused again: the monthly budget of account 'a', $0.10" in resumed.stderr
         await until_paused(app, paused)
         assert provider.calls == calls + 2
         while (health := await call(app, "GET", "/health"))["status"] == "ok":

@@ -40,6 +40,8 @@ def test_results_have_the_format_of_the_api_that_created_the_batch(tmp_path: Pat
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
     assert [(line["custom_id"], line["response"]["status_code"]) for line in lines] == [("good", 200), ("bad", 404)]
     assert lines[0]["response"]["body"]["choices"][0]["message"]["content"] == "You said: Hello"
+    saved = batchgate(tmp_path, "results", batch_id, "--output", "again.jsonl", "--json", gateway=gateway).stdout
+    assert (json.loads(saved)["id"], json.loads(saved)["processing_status"]) == (batch_id, "ended")
     failed = batchgate(tmp_path, "results", batch_id, "--failed", gateway=gateway).stdout
     assert [json.loads(line)["custom_id"] for line in failed.splitlines()] == ["bad"]
 

@@ -87,9 +87,16 @@ def test_each_row_gets_its_answer_and_the_same_command_calls_nobody_again(
     assert (again[0], again[1]) == (0, out)
     assert rows(tmp_path / "t.answers.csv") == written
     assert upstream.stats().calls == 4
-    other = run("t.csv", *ASK, "--system", "Row {n}", "--max-tokens", "20", "--param", "seed=7", "--name", "again")
-    assert other[1] != out
+    other = run("t.csv", *ASK, "--system", "Row {n}", "--param", "seed=7", "--name", "again", "--json")
+    ended = json.loads(other[1])
+    assert (ended["total"], ended["succeeded"], ended["answers"]) == (4, 4, "t.answers.csv")
+    assert ended["cost_usd"] > 0
+    assert ended["seconds"] > 0
+    assert ended["batches"] != out.split()
     assert upstream.stats().calls == 8
+    refused = run("t.csv", *ASK[:2], "--model", "chat/m", "--id", "nothing", "--json")
+    assert (refused[0], refused[1]) == (1, "")
+    assert "there is no column 'nothing'" in json.loads(refused[2])["error"]["message"]
 
 
 @pytest.mark.parametrize("moment", ["while it is sent", "after its creation"])

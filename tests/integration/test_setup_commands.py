@@ -63,7 +63,11 @@ async def test_init_writes_settings_tests_them_and_never_replaces_a_file_unasked
     again = await init(*words)
     assert (again.exit_code, "batchgate.toml is there already. --force replaces it" in again.stderr) == (1, True)
     assert file.read_text() == "# mine\n"
-    assert (await init(*words, "--force")).exit_code == 0
+    error = json.loads((await init(*words, "--json")).stderr)["error"]
+    assert (error["code"], error["exit_status"]) == ("failed", 1)
+    assert "batchgate.toml is there already" in error["message"]
+    forced = json.loads((await init(*words, "--force", "--json")).stdout)
+    assert (forced["config"], forced["account"]["state"]) == ("batchgate.toml", "ok")
     assert tomllib.loads(file.read_text()) == written
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
-from batchgate.cli import watch
+from batchgate.cli import minute_lines
 from batchgate.cli.commands import main
 from tests.support.command import (
     PROGRAM,
@@ -69,7 +69,7 @@ def test_watch_repeats_the_lines_of_unfinished_batches(
 ) -> None:
     given = json.dumps(message_request("a", model="slow"))
     batch_id = batchgate(tmp_path, "submit", "-", gateway=gateway, stdin=given).stdout.strip()
-    monkeypatch.setattr(watch, "INTERVAL", 0.05)
+    monkeypatch.setattr(minute_lines, "INTERVAL", 0.05)
     watched = CliRunner().invoke(main, ["watch", batch_id, "--url", gateway.url])
     assert watched.exit_code == 0, watched.output
     *repeated, last = watched.stdout.splitlines()
@@ -85,7 +85,8 @@ def test_watch_says_why_a_batch_waits(tmp_path: Path) -> None:
             assert process.stdout is not None
             assert process.stdout.readline().startswith(f"{batch_id} in_progress 0/1")
             assert batchgate(tmp_path, "pause", batch_id, "--reason", "why", gateway=gateway).returncode == 0
-            assert re.search(r"; paused since .*Z: why$", process.stdout.readline())
+            go_on = f"batchgate resume {batch_id}"
+            assert re.search(rf"; paused since .*Z: why; to go on: {go_on}$", process.stdout.readline())
         gateway.kill()
 
 

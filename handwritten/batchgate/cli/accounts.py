@@ -11,8 +11,10 @@ import click
 from batchgate.cli.account_client import AccountClient
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.listing_group import ListingGroup
-from batchgate.cli.rendering import moment, print_json
+from batchgate.cli.rendering import moment
 from batchgate.cli.terminal_table import print_table
 from batchgate.cli.terminal_text import say
 from batchgate_api.gateway import Account, AccountPause, AccountTest, AccountTestError, Model, TokenPrices
@@ -32,7 +34,7 @@ def accounts_command() -> None:
 
 
 @accounts_command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one account a line.")
+@json_option("Print JSON, one account a line.")
 @connected
 def list_command(connection: Connection, *, as_json: bool) -> None:
     """List the accounts: state, calls at a time that each model takes, share of refused calls, batch API.
@@ -71,7 +73,7 @@ def test_command(
 
 @click.command("models")
 @click.option("--account", metavar="NAME", help="Only models of this account.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one model a line.")
+@json_option("Print JSON, one model a line.")
 @connected
 def models_command(connection: Connection, *, account: str | None, as_json: bool) -> None:
     """List the models that were used in the last 30 days or have a price in the settings.

@@ -9,16 +9,10 @@ from typing import Final, get_args
 import click
 
 from batchgate.cli.connection import Connection, connected
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.metadata_option import metadata_option
-from batchgate.cli.rendering import (
-    TERMINAL_HEADINGS,
-    TERMINAL_NUMBERS,
-    details,
-    heading,
-    print_json,
-    table_row,
-    terminal_cells,
-)
+from batchgate.cli.rendering import TERMINAL_HEADINGS, TERMINAL_NUMBERS, details, heading, table_row, terminal_cells
 from batchgate.cli.run_report import print_failures
 from batchgate.cli.terminal_table import is_terminal, print_facts, print_table
 from batchgate.cli.terminal_text import say
@@ -31,7 +25,7 @@ LARGEST_LIST: Final = 10**9
 PAGE: Final = 100
 """Batches per call."""
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the JSON of the API.")
+as_json_option = json_option("Print the JSON of the API.")
 
 
 @click.command("list")
@@ -39,7 +33,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the
     "--limit", type=click.IntRange(1, LARGEST_PAGE), default=20, show_default=True, help="Maximum number of batches."
 )
 @click.option("--all", "everything", is_flag=True, help="List all batches; ignores --limit.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one batch a line.")
+@json_option("Print JSON, one batch a line.")
 @click.option("--name", help="Only batches with this name.")
 @metadata_option("Only batches whose metadata has this pair; may be repeated.")
 @click.option("--status", type=click.Choice(get_args(BatchStatus)), help="Only batches with this status.")

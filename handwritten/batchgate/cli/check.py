@@ -11,7 +11,8 @@ from typing import Final
 import click
 from msgspec import Struct
 
-from batchgate.cli.rendering import print_json
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.terminal_table import print_table
 from batchgate.cli.umask import restrict_umask
 from batchgate.engine.model.errors import ConfigurationError
@@ -43,7 +44,7 @@ class CheckReport(Struct, frozen=True, kw_only=True):
     metavar="ACCOUNT/MODEL",
     help="Call this model for one token, instead of listing the models of the account; may be repeated.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+@json_option("Print one line of JSON.")
 @click.pass_context
 def check_command(
     context: click.Context, config: Path | None, data_dir: str | None, models: Sequence[str], *, as_json: bool

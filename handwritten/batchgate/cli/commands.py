@@ -85,8 +85,8 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; print its failure, if it fails."""
-        with failures_shown():
+        """Run the command; its failure becomes what click prints."""
+        with failures_shown(ctx):
             return super().invoke(ctx)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -12,13 +10,12 @@ from urllib.parse import urlsplit
 import click
 from msgspec import Struct
 
+from batchgate.cli.command_text import DEFAULT_URL, URL_VARIABLE, command_text
 from batchgate.cli.gateway_client import GatewayClient
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DEFAULT_URL: Final = "http://127.0.0.1:8080"
-URL_VARIABLE: Final = "BATCHGATE_URL"
 API_KEY_VARIABLE: Final = "BATCHGATE_API_KEY"
 SDK_PATHS: Final = ("/anthropic", "/openai/v1", "/openai")
 """The paths that the base URLs of SDKs have beside the gateway's URL."""
@@ -40,9 +37,7 @@ class Connection(Struct, frozen=True):
 
     def command(self, *words: str) -> str:
         """Return a shell command that reaches the same gateway."""
-        implied = os.environ.get(URL_VARIABLE) or DEFAULT_URL
-        place = [] if self.url == implied.rstrip("/") else ["--url", self.url]
-        return shlex.join(["batchgate", *words, *place])
+        return command_text(self.url, *words)
 
 
 def header_value(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:

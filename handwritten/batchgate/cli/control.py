@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, get_args
 
 import click
+from msgspec import structs
 
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
-from batchgate.cli.failures import CommandFailed
+from batchgate.cli.failures import BatchPaused, CommandFailed
 from batchgate.cli.gateway_client import GatewayClient
+from batchgate.cli.json_output import print_json
 from batchgate.cli.money import read_money
-from batchgate.cli.rendering import calls_in_flight, dollars, moment, print_json, priority_text
+from batchgate.cli.rendering import calls_in_flight, dollars, moment, priority_text
 from batchgate.cli.terminal_text import say
 from batchgate.engine.model.batch import PausedJobs
 from batchgate.engine.model.concurrency_cap import MAX_CONCURRENCY
@@ -24,6 +26,8 @@ from batchgate.engine.model.times import from_rfc3339
 from batchgate_api.gateway import BatchControls, TimelineEntry
 
 NO_CAP: Final = "none"
+BUDGET_LOOK, BUDGET_LOOKS = 0.1, 20
+"""Seconds between looks at a resumed batch, and how many: it compares budgets twice a second and before its calls."""
 UNITS: Final[Mapping[str, timedelta]] = {
     "m": timedelta(minutes=1),
     "h": timedelta(hours=1),
@@ -76,6 +80,8 @@ def _pause_text(controls: BatchControls) -> str:
 def resume_command(connection: Connection, batch_id: str, *, as_json: bool) -> None:
     """Resume the paused batch ID where it was."""
     controls = asyncio.run(_resume(connection, batch_id))
+    if controls.paused is not None:
+        raise BatchPaused(batch_id, controls.paused.reason, again=True)
     state = "has ended" if controls.status in {"ended", "failed"} else f"is {controls.status}"
     _print(controls, f"{batch_id} {state} and is not paused.", as_json=as_json)
 
@@ -220,8 +226,17 @@ async def _pause(
 
 
 async def _resume(connection: Connection, batch_id: str) -> BatchControls:
+    """Resume a batch; one that was paused for a monthly budget is looked at until it calls its account again."""
     async with connection.client() as client:
-        return await client.resume(batch_id)
+        before = (await client.progress(batch_id)).paused
+        controls = await client.resume(batch_id)
+        looks = BUDGET_LOOKS if before is not None and before.code == "monthly_budget_reached" else 0
+        for _ in range(looks):
+            await asyncio.sleep(BUDGET_LOOK)
+            pause = (await client.progress(batch_id)).paused
+            if pause is not None and pause.code == "monthly_budget_reached":
+                return structs.replace(controls, paused=pause)
+        return controls
 
 
 async def _move_deadline(

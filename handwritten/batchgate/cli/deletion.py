@@ -11,14 +11,15 @@ from msgspec import Struct
 from batchgate.cli.confirmation import confirm_deletion, yes_option
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.failures import GatewayRefused
-from batchgate.cli.rendering import print_json
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.terminal_text import say
 
 
 @click.command("delete")
 @click.argument("batch_ids", metavar="ID...", nargs=-1, required=True)
 @yes_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each deleted batch.")
+@json_option("Print JSON, one line for each deleted batch.")
 @connected
 @click.pass_context
 def delete_command(

@@ -1,4 +1,4 @@
-"""Failures of commands: one clear line on stderr and an exit status.
+"""Failures of commands: one clear line on stderr, of text or with --json of JSON, and an exit status.
 
 The tree::
 
@@ -13,11 +13,14 @@ The tree::
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO, Any, ClassVar
 
 import click
 
+from batchgate.cli.json_option import errors_are_json
 from batchgate.cli.terminal_text import printable
 from batchgate.engine.model.errors import BatchgateError, ConfigurationError
 from batchgate.tables.errors import TableError
@@ -33,17 +36,24 @@ INTERRUPTED_STATUS = 130
 class CommandFailed(Exception):
     """A command failed; the message is for the user."""
 
+    code: ClassVar[str] = "failed"
+    """The kind of failure, for programs."""
+
 
 class BatchPaused(CommandFailed):
-    """A batch is paused until somebody decides: its first results are the same permanent error."""
+    """A batch is paused until somebody decides, such as one whose first results are the same permanent error."""
 
-    def __init__(self, batch_id: str, reason: str) -> None:
-        super().__init__(f"{batch_id} is paused: {reason}")
+    code = "batch_paused"
+
+    def __init__(self, batch_id: str, reason: str, *, again: bool = False) -> None:
+        super().__init__(f"{batch_id} is paused{' again' if again else ''}: {reason}")
         self.batch_id = batch_id
 
 
 class SubmissionRefused(CommandFailed):
     """The file is not a valid batch; the gateway stored nothing."""
+
+    code = "invalid_file"
 
 
 class CallFailed(CommandFailed):
@@ -55,6 +65,8 @@ class CallFailed(CommandFailed):
 class GatewayRefused(CallFailed):
     """The gateway answered with an error."""
 
+    code = "gateway_refused"
+
     def __init__(self, message: str, *, status: int, request_id: str | None = None) -> None:
         super().__init__(f"{message} (request id {request_id})" if request_id else message)
         self.retry_safe = status >= 500
@@ -63,25 +75,54 @@ class GatewayRefused(CallFailed):
 class GatewayUnreachable(CallFailed):
     """No connection to the gateway; nothing was sent."""
 
+    code = "gateway_unreachable"
     retry_safe = True
 
 
 class ConnectionBroken(CallFailed):
     """The connection broke before the whole answer came; the gateway may have executed the request."""
 
+    code = "connection_broken"
     retry_safe = True
 
 
 @contextmanager
-def failures_shown() -> Iterator[None]:
-    """Turn known failures into a message and an exit status."""
+def failures_shown(context: click.Context) -> Iterator[None]:
+    """Turn known failures into a message and an exit status; with --json the message is a line of JSON."""
     try:
         yield
+    except click.ClickException as error:  # wrong options
+        raise _shown(context, "usage_error", error.format_message(), error) from error
     except ConfigurationError as error:
-        raise _ShownUsageFailure(printable(str(error))) from error
+        raise _shown(context, "configuration_error", str(error), _UsageFailure(printable(str(error)))) from error
     except (CommandFailed, BatchgateError, TableError) as error:
-        raise click.ClickException(printable(str(error))) from error
+        code = error.code if isinstance(error, CommandFailed) else CommandFailed.code
+        raise _shown(context, code, str(error), click.ClickException(printable(str(error)))) from error
 
 
-class _ShownUsageFailure(click.ClickException):
+def _shown(context: click.Context, code: str, message: str, as_text: click.ClickException) -> click.ClickException:
+    if not errors_are_json(context):
+        return as_text
+    failure = _JsonUsageFailure if as_text.exit_code == USAGE_STATUS else _JsonFailure
+    return failure(code, message)
+
+
+class _UsageFailure(click.ClickException):
+    exit_code = USAGE_STATUS
+
+
+class _JsonFailure(click.ClickException):
+    """Is shown as a line of JSON."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self._code = code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line on stderr, or to a file."""
+        details = {"code": self._code, "message": self.message, "exit_status": self.exit_code}
+        click.echo(json.dumps({"error": details}), file=file, err=file is None)
+
+
+class _JsonUsageFailure(_JsonFailure):
     exit_code = USAGE_STATUS

@@ -16,9 +16,10 @@ from batchgate.cli.confirmation import confirm_deletion, yes_option
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.deletion import delete_each
 from batchgate.cli.file_client import FileClient
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.listing_group import ListingGroup
 from batchgate.cli.output_file import STANDARD_OUTPUT, check_output, output_file
-from batchgate.cli.rendering import print_json
 from batchgate.cli.terminal_table import print_facts, print_table
 from batchgate.cli.terminal_text import say
 from batchgate_api.openai import FileObject
@@ -38,7 +39,7 @@ def files_command() -> None:
 @click.option("--all", "everything", is_flag=True, help="List all files; ignores --limit.")
 @click.option("--account", metavar="NAME", help="Only files that were uploaded for this account or provider.")
 @click.option("--purpose", help="Only files with this purpose, such as batch or batch_output.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one file a line.")
+@json_option("Print JSON, one file a line.")
 @connected
 def list_command(
     connection: Connection, limit: int, *, everything: bool, account: str | None, purpose: str | None, as_json: bool
@@ -95,7 +96,7 @@ def download_command(connection: Connection, file_id: str, *, output: Path) -> N
 @files_command.command("delete")
 @click.argument("file_ids", metavar="ID...", nargs=-1, required=True)
 @yes_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each deleted file.")
+@json_option("Print JSON, one line for each deleted file.")
 @connected
 @click.pass_context
 def delete_command(

@@ -44,10 +44,15 @@ def time_left(moment: str, now: datetime) -> str:
     return duration((datetime.fromisoformat(moment) - now).total_seconds())
 
 
+def time_between(begin: str, end: str) -> str:
+    """Return the time from one moment to another."""
+    return time_left(end, datetime.fromisoformat(begin))
+
+
 def span_text(batch: BatchSummary, now: datetime | None = None) -> str | None:
     """Return how long a batch has taken, or the time that it will still take; None if that is not known."""
     if batch.ended_at is not None:
-        return time_left(batch.ended_at, datetime.fromisoformat(batch.created_at))
+        return time_between(batch.created_at, batch.ended_at)
     if batch.forecast is None or batch.forecast.ends_at is None:
         return None
     return f"{time_left(batch.forecast.ends_at, now or datetime.now(UTC))} left"

@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from batchgate.cli.command_text import command_text
 from batchgate.cli.failures import ConnectionBroken, GatewayRefused, GatewayUnreachable, SubmissionRefused
 from batchgate.engine.model.priority import PriorityScope
 from batchgate_api.anthropic import MessageBatch
@@ -92,6 +93,10 @@ class GatewayClient:
     ) -> None:
         """Close the connections."""
         await self._session.close()
+
+    def command(self, *words: str) -> str:
+        """Return a shell command that reaches the same gateway."""
+        return command_text(self._url, *words)
 
     async def create(
         self, body: AsyncIterator[bytes], asked: Mapping[str, str | None] | None = None, *, path: str = BATCHES

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Final
 
 import click
-from msgspec import structs
+from msgspec import Struct, structs
 
 from batchgate.accounts import SIMULATOR
 from batchgate.cli.failures import CommandFailed
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.settings_template import FirstAccount, settings_text
 from batchgate.cli.terminal_text import say
 from batchgate.cli.umask import restrict_umask
@@ -24,6 +26,13 @@ from batchgate.settings import DEFAULT_FILE, load_settings
 SUGGESTED: Final = ("anthropic", "openai", "gemini", "openrouter", "ollama", "vllm", SIMULATOR)
 """The providers that the question names; all others are accepted too."""
 PRIVATE: Final = 0o600
+
+
+class Initialized(Struct, frozen=True, kw_only=True):
+    """What was written, and how the call to the account ended."""
+
+    config: str
+    account: Check
 
 
 @click.command("init")
@@ -43,6 +52,7 @@ PRIVATE: Final = 0o600
     help="File to write.",
 )
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
+@json_option("Print one line of JSON: the file, and how the call to the account ended.")
 @click.pass_context
 def init_command(
     context: click.Context,
@@ -55,6 +65,7 @@ def init_command(
     model: str | None,
     config: Path,
     force: bool,
+    as_json: bool,
 ) -> None:
     """Write batchgate.toml with a first provider account, and test it with one small call.
 
@@ -77,13 +88,21 @@ def init_command(
     if name != SIMULATOR:
         account = _completed(account, PROVIDERS[name], config.resolve().parent, force=force)
     _write(config, settings_text(account), force=force)
-    say(f"{config} is written.")
+    if not as_json:
+        say(f"{config} is written.")
     tested = _test(config, name, model)
-    say(f"{name}: {tested.message}", err=tested.state == "failed")
+    if as_json:
+        print_json(Initialized(config=str(config), account=tested))
+    else:
+        _report(config, name, tested)
     if tested.state == "failed":
-        say(f"Correct {config}, then run: batchgate check", err=True)
         context.exit(1)
-    say("Next: batchgate serve")
+
+
+def _report(config: Path, name: str, tested: Check) -> None:
+    failed = tested.state == "failed"
+    say(f"{name}: {tested.message}", err=failed)
+    say(f"Correct {config}, then run: batchgate check" if failed else "Next: batchgate serve", err=failed)
 
 
 def _provider(given: str | None) -> str:
@@ -117,7 +136,7 @@ def _with_key(account: FirstAccount, folder: Path, *, needs_key: bool, force: bo
     """Take the key from the usual variable, or ask for it and keep it in a file."""
     variable = f"{account.provider.upper()}_API_KEY"
     if os.environ.get(variable):
-        say(f"The key is the one in {variable}.")
+        say(f"The key is the one in {variable}.", err=True)
         return structs.replace(account, api_key_env=variable)
     if not sys.stdin.isatty():
         if not needs_key:
@@ -137,7 +156,7 @@ def _with_key(account: FirstAccount, folder: Path, *, needs_key: bool, force: bo
         return account
     file = folder / f"{account.provider}.key"
     _write(file, key + "\n", force=force)
-    say(f"The key is in {file}, which only you can read.")
+    say(f"The key is in {file}, which only you can read.", err=True)
     return structs.replace(account, api_key_file=str(file))
 
 

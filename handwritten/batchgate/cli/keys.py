@@ -12,8 +12,10 @@ from msgspec import UNSET
 
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.money import read_money
-from batchgate.cli.rendering import dollars, moment, print_json
+from batchgate.cli.rendering import dollars, moment
 from batchgate.cli.tenant_client import TenantClient
 from batchgate.cli.terminal_table import print_table
 from batchgate.cli.terminal_text import say
@@ -84,7 +86,7 @@ def create_command(
 
 @keys_command.command("list")
 @workspace_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one key a line.")
+@json_option("Print JSON, one key a line.")
 @connected
 def list_command(connection: Connection, workspace: str, *, as_json: bool) -> None:
     """List the keys of a workspace, newest first."""

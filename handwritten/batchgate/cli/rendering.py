@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-import click
 import msgspec
 
-from batchgate.cli.forecast_text import forecast_text, misses_text, span_text
+from batchgate.cli.forecast_text import forecast_text, misses_text, span_text, time_between
 from batchgate.engine.model.workspace import NANODOLLARS_PER_DOLLAR, format_dollars
 from batchgate_api.anthropic import MessageBatch, RequestCounts
 from batchgate_api.gateway import (
@@ -46,16 +44,6 @@ LIMIT_REASONS: Final[Mapping[LimitReason, str]] = {
     "shared": "other workers may use the rest",
 }
 VALIDATION_FAILED = "validation failed, nothing was sent; GET /openai/v1/batches/ID lists each wrong line"
-
-
-def print_json(model: msgspec.Struct) -> None:
-    """Print a model as one line of JSON; characters that do not print are escaped as JSON has it."""
-    text = msgspec.json.encode(model).decode()
-    click.echo("".join(character if character.isprintable() else _json_escape(character) for character in text))
-
-
-def _json_escape(character: str) -> str:
-    return json.dumps(character)[1:-1]
 
 
 def heading() -> str:
@@ -118,7 +106,8 @@ def details(batch: MessageBatch, progress: BatchProgress) -> Iterator[tuple[str,
         ("Created", moment(batch.created_at)),
         ("Expires", None if batch.ended_at else moment(batch.expires_at)),
         ("Canceled", batch.cancel_initiated_at and moment(batch.cancel_initiated_at)),
-        ("Ended", batch.ended_at and moment(batch.ended_at)),
+        ("Ended", None if batch.ended_at is None else moment(batch.ended_at)),
+        ("Duration", None if batch.ended_at is None else time_between(batch.created_at, batch.ended_at)),
         ("Archived", batch.archived_at and moment(batch.archived_at)),
         ("Results", batch.results_url),
     )
@@ -185,8 +174,10 @@ def job_text(job: NativeJob) -> str:
 
 
 def cost_text(progress: BatchProgress) -> str | None:
-    """Return what a batch has cost; nothing if no price is known and no job could have saved anything."""
+    """Return what a batch has cost; nothing if no price is known, unless it has ended or had jobs."""
     spent = progress.spent
+    if progress.status == "ended" and spent.unpriced and not (spent.direct_usd or spent.native_usd or progress.jobs):
+        return "not known: no price of the model is known"
     parts = [f"{dollars(spent.direct_usd + spent.native_usd)}"] if spent.direct_usd or spent.native_usd else []
     if spent.native_usd:
         parts.append(f"{dollars(spent.native_usd)} of it in jobs")

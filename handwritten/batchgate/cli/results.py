@@ -15,6 +15,8 @@ from batchgate.cli.answer_reader import answers
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.failures import CommandFailed
 from batchgate.cli.gateway_client import GatewayClient
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.output_file import STANDARD_OUTPUT, output_file
 from batchgate.cli.run_options import id_column
 from batchgate.cli.waiting import write_results
@@ -26,6 +28,7 @@ from batchgate.tables.opening import TableFormat, format_of, open_table
 from batchgate.tables.result_answers import Answer
 from batchgate.tables.table import Table
 from batchgate.tables.writing import TableShape, check_format, table_writer
+from batchgate_api.anthropic import MessageBatch
 
 DEFAULT_FORMAT: Final = "csv"
 
@@ -74,6 +77,7 @@ class _Asked(Struct, frozen=True, kw_only=True):
     help="With --join: the column with the custom_id (custom_id if there is one, otherwise the number of the row).",
 )
 @click.option("--prefix", default="", metavar="TEXT", help="With --join: begin the names of the new columns with this.")
+@json_option("Print an error as JSON, and with --output the batch, as `show --json` does.")
 @connected
 def results_command(
     connection: Connection,
@@ -87,6 +91,7 @@ def results_command(
     join: Path | None,
     id_name: str | None,
     prefix: str,
+    as_json: bool,
 ) -> None:
     """Download the results of the batch ID, in the order of submission.
 
@@ -95,10 +100,15 @@ def results_command(
     if partial and merged:
         raise click.UsageError("--merged reads batches that have ended; leave out --partial.")
     asked = _Asked(failed_only=failed_only, merged=merged, form=form, join=join, id_name=id_name, prefix=prefix)
-    asyncio.run(_results(connection, batch_id, output, asked, partial=partial))
+    batch = asyncio.run(_results(connection, batch_id, output, asked, partial=partial))
+    if as_json and output != STANDARD_OUTPUT:
+        print_json(batch)
 
 
-async def _results(connection: Connection, batch_id: str, output: Path, asked: _Asked, *, partial: bool) -> None:
+async def _results(
+    connection: Connection, batch_id: str, output: Path, asked: _Asked, *, partial: bool
+) -> MessageBatch:
+    """Write the results, and return their batch."""
     async with connection.client() as client:
         progress = await client.progress(batch_id)
         if progress.status not in {"ended", "failed"} and not partial:
@@ -111,6 +121,7 @@ async def _results(connection: Connection, batch_id: str, output: Path, asked: _
             await _write_table(client, batch_id, output, asked)
         else:
             await write_results(client, batch_id, output, failed_only=asked.failed_only, merged=asked.merged)
+        return await client.find(batch_id)
 
 
 async def _write_table(client: GatewayClient, batch_id: str, output: Path, asked: _Asked) -> None:

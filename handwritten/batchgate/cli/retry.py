@@ -13,9 +13,10 @@ from msgspec import UNSET, UnsetType
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.creation_options import bounded_name
 from batchgate.cli.failures import CommandFailed, ConnectionBroken
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.money import money_of
 from batchgate.cli.output_file import STANDARD_OUTPUT, check_output
-from batchgate.cli.rendering import print_json
 from batchgate.cli.terminal_text import say
 from batchgate.cli.wait import finish
 from batchgate.engine.model.errors import ErrorKind
@@ -73,7 +74,7 @@ def _read_budget(_context: click.Context, _parameter: click.Parameter, value: st
     type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
     help="With --wait: write its results to this file, or to stdout for -.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the new batch as JSON; with --wait, at its end.")
+@json_option("Print the new batch as JSON; with --wait, at its end.")
 @connected
 @click.pass_context
 def retry_command(

@@ -15,10 +15,12 @@ from batchgate.cli.connection import Connection, connected
 from batchgate.cli.creation_options import LONGEST_NAME, Creation, creation_options
 from batchgate.cli.estimate_text import error_lines, estimate_lines
 from batchgate.cli.failures import INTERRUPTED_STATUS, BatchPaused, CommandFailed
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.output_file import STANDARD_OUTPUT, check_output
 from batchgate.cli.run_answers import write_run
 from batchgate.cli.run_batches import create_batches, part_body, part_fields
-from batchgate.cli.run_end import report_run
+from batchgate.cli.run_end import report_run, run_result
 from batchgate.cli.run_options import Question, question_options
 from batchgate.cli.run_plan import PartRows, RunPart, RunSource, first_rows, plan_run
 from batchgate.cli.terminal_text import say
@@ -32,7 +34,7 @@ from batchgate.tables.opening import FORMATS, TableFormat, format_of, open_table
 from batchgate.tables.table import Row
 from batchgate.tables.writing import check_format
 from batchgate_api.anthropic import MessageBatch
-from batchgate_api.gateway import BatchProgress
+from batchgate_api.gateway import BatchEstimate, BatchProgress
 
 GOES_ON: Final = "The batches continue on the gateway. The same command goes on where this one stopped."
 
@@ -50,6 +52,7 @@ GOES_ON: Final = "The batches continue on the gateway. The same command goes on 
 @click.option("--prefix", default="", metavar="TEXT", help="Begin the names of the new columns with this text.")
 @trial_options
 @click.option("--dry-run", is_flag=True, help="Send nothing: check the rows, and estimate tokens, cost and duration.")
+@json_option("Print one line of JSON at the end: batches, counts, cost, and the file; with --dry-run the estimates.")
 @connected
 @click.pass_context
 def run_command(
@@ -64,6 +67,7 @@ def run_command(
     tried: int | None,
     yes: bool,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Ask a model about each row of FILE, and write FILE again with the answers as columns.
 
@@ -76,18 +80,23 @@ def run_command(
     The exit status is 0 when all rows have an answer and 3 when some have none.
     """
     target = check_output(out or _default_output(file))
+    if as_json and target == STANDARD_OUTPUT and not dry_run:
+        raise click.UsageError("--json and the answers cannot both go to stdout; name a file with --out.")
     run = _Run(connection, structs.replace(creation, name=creation.name or _default_name(file)), question.model)
     run.prepare(_source(file, target, question, prefix))
     if dry_run:
-        asyncio.run(run.estimate())
+        asyncio.run(run.estimate(as_json=as_json))
         return
     try:
         if tried is not None and not run.try_first(tried, yes=yes):
             return
-        batches, counts = asyncio.run(run.finish(target))
+        ids_on_stderr = as_json or target == STANDARD_OUTPUT
+        batches, counts = asyncio.run(run.finish(target, ids_on_stderr=ids_on_stderr))
     except KeyboardInterrupt:
         say(f"Stopped. {GOES_ON}", err=True)
         context.exit(INTERRUPTED_STATUS)
+    if as_json:
+        print_json(run_result(batches, counts, target))
     report_run(context, connection, batches, counts, target)
 
 
@@ -106,7 +115,7 @@ class _Run:
         self._source = source
         self._parts = plan_run(source)
 
-    async def estimate(self) -> None:
+    async def estimate(self, *, as_json: bool) -> None:
         """Print what the batch of each part would need."""
         rows = PartRows(self._source.table)
         async with self._connection.client() as client:
@@ -114,10 +123,16 @@ class _Run:
                 fields = part_fields(self._creation, self._model, self._parts, part)
                 body = part_body(self._source, rows, part, fields)
                 estimate = await client.validate(body, self._creation.account)
-                if len(self._parts) > 1:
-                    say(f"Rows {part.first + 1:,} to {part.first + part.rows:,}, a batch of their own:")
-                for line in (*error_lines(estimate), *estimate_lines(estimate)):
-                    say(line)
+                if as_json:
+                    print_json(estimate)
+                else:
+                    self._print(part, estimate)
+
+    def _print(self, part: RunPart, estimate: BatchEstimate) -> None:
+        if len(self._parts) > 1:
+            say(f"Rows {part.first + 1:,} to {part.first + part.rows:,}, a batch of their own:")
+        for line in (*error_lines(estimate), *estimate_lines(estimate)):
+            say(line)
 
     def try_first(self, count: int, *, yes: bool) -> bool:
         """Run the first rows as a batch of their own; return whether the others may run, which then reuse it."""
@@ -135,13 +150,15 @@ class _Run:
             await show_trial(client, batch_id, prompts, sum(part.rows for part in self._parts))
         return batch_id
 
-    async def finish(self, target: Path) -> tuple[Sequence[MessageBatch], Sequence[BatchProgress]]:
+    async def finish(
+        self, target: Path, *, ids_on_stderr: bool
+    ) -> tuple[Sequence[MessageBatch], Sequence[BatchProgress]]:
         """Create the batches or find them, wait until they have ended, and write the answers."""
         ids: list[str] = []
         try:
             async with self._connection.client() as client:
                 async for batch_id in create_batches(client, self._source, self._parts, self._creation, self._model):
-                    say(batch_id, err=target == STANDARD_OUTPUT)
+                    say(batch_id, err=ids_on_stderr)
                     ids.append(batch_id)
                 counts = await wait_for_all(client, ids)
                 await write_run(client, self._source, self._parts, ids, target)

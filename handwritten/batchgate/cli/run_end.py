@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import click
-from msgspec import structs
+from msgspec import Struct, structs
 
 from batchgate.cli.connection import Connection
 from batchgate.cli.failures import INCOMPLETE_STATUS
@@ -16,6 +16,44 @@ from batchgate.cli.run_report import end_facts, print_failures
 from batchgate.cli.terminal_text import say
 from batchgate_api.anthropic import MessageBatch
 from batchgate_api.gateway import BatchProgress, BatchSpend, FailureGroup
+
+
+class RunResult(Struct, frozen=True, kw_only=True):
+    """How a run ended, for programs."""
+
+    batches: Sequence[str]
+    answers: str
+    """The file with the answers."""
+    total: int
+    succeeded: int
+    errored: int
+    canceled: int
+    expired: int
+    reused: int
+    cost_usd: float
+    """What the answers cost whose price is known."""
+    unpriced: int
+    """Answers whose price is not known."""
+    seconds: float | None
+    """From the creation of the first batch to the end of the last."""
+
+
+def run_result(batches: Sequence[MessageBatch], counts: Sequence[BatchProgress], target: Path) -> RunResult:
+    """Return how a run ended whose answers are in a file."""
+    total = summed(counts)
+    return RunResult(
+        batches=[batch.id for batch in batches],
+        answers=str(target),
+        total=total.total,
+        succeeded=total.succeeded,
+        errored=total.errored,
+        canceled=total.canceled,
+        expired=total.expired,
+        reused=total.reused,
+        cost_usd=total.spent.direct_usd + total.spent.native_usd,
+        unpriced=total.spent.unpriced,
+        seconds=_span(batches),
+    )
 
 
 def report_run(

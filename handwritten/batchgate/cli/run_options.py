@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from batchgate.tables.answer_schema import AnswerSchema, read_schema
-from batchgate.tables.chat_requests import ID_COLUMN, ChatRequests
+from batchgate.tables.chat_requests import ID_COLUMN, ChatRequests, max_tokens_field
 from batchgate.tables.errors import TableError
 from batchgate.tables.prompt_template import PromptTemplate
 from batchgate.tables.table import Table, unknown_column
@@ -59,7 +59,7 @@ class Question(Struct, frozen=True, kw_only=True):
 
     def _fields(self, schema: AnswerSchema | None) -> Mapping[str, object]:
         fields = {
-            "max_tokens": self.max_tokens,
+            max_tokens_field(self.model): self.max_tokens,
             "temperature": self.temperature,
             "response_format": None if schema is None else schema.response_format,
         }

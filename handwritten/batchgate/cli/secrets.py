@@ -17,7 +17,8 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 import click
 
 from batchgate.cli.failures import CommandFailed
-from batchgate.cli.rendering import print_json
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.terminal_table import print_table
 from batchgate.cli.umask import restrict_umask
 from batchgate.engine.model.clock import MICROSECONDS
@@ -76,7 +77,7 @@ def set_command(settings: Settings, name: str) -> None:
 
 
 @secrets_command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one secret a line.")
+@json_option("Print JSON, one secret a line.")
 @_with_settings
 def list_command(settings: Settings, *, as_json: bool) -> None:
     """List the secrets with the times when they were stored and replaced."""

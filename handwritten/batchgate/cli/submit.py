@@ -14,8 +14,9 @@ from batchgate.cli.connection import Connection, connected, header_value
 from batchgate.cli.creation_options import Creation, creation_options
 from batchgate.cli.failures import CommandFailed
 from batchgate.cli.file_submission import FileSubmission
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.output_file import STANDARD_OUTPUT, check_output
-from batchgate.cli.rendering import print_json
 from batchgate.cli.terminal_text import say
 from batchgate.cli.trial import may_go_on, trial_options
 from batchgate.cli.validate import show_validation
@@ -46,7 +47,7 @@ RESULTS_SUFFIX: Final = ".results.jsonl"
     help="Create the batch once: the same command with the same key finds it again.",
 )
 @trial_options
-@click.option("--json", "as_json", is_flag=True, help="Print the batch as JSON, as `show --json` does.")
+@json_option("Print the batch as JSON, as `show --json` does.")
 @click.option(
     "--dry-run", is_flag=True, help="Create no batch: check the file and estimate the batch, as `validate` does."
 )

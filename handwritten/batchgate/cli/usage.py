@@ -11,7 +11,8 @@ import click
 
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
-from batchgate.cli.rendering import dollars, print_json
+from batchgate.cli.json_output import print_json
+from batchgate.cli.rendering import dollars
 from batchgate.cli.terminal_table import print_table
 from batchgate.cli.terminal_text import say
 from batchgate.engine.model.daily_usage import USAGE_DIMENSIONS

@@ -10,7 +10,8 @@ import click
 from batchgate.cli.connection import Connection, connected, header_value
 from batchgate.cli.estimate_text import error_lines, estimate_lines
 from batchgate.cli.failures import INCOMPLETE_STATUS
-from batchgate.cli.rendering import print_json
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.terminal_text import say
 from batchgate.cli.validation import validate
 from batchgate.engine.model.lane import Lane
@@ -20,7 +21,7 @@ from batchgate.engine.model.lane import Lane
 @click.argument("file", type=click.File("rb"))
 @click.option("--account", metavar="NAME", callback=header_value, help="Use this provider account.")
 @click.option("--lane", type=click.Choice(get_args(Lane)), help="How the requests would be sent, as of submit.")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+@json_option("Print one line of JSON.")
 @connected
 @click.pass_context
 def validate_command(

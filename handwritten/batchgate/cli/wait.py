@@ -12,8 +12,10 @@ import click
 from batchgate.cli.connection import Connection, connected
 from batchgate.cli.failures import INTERRUPTED_STATUS, BatchPaused, CommandFailed, GatewayRefused
 from batchgate.cli.gateway_client import GatewayClient
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
 from batchgate.cli.output_file import check_output
-from batchgate.cli.rendering import print_json
+from batchgate.cli.pause_help import pause_help
 from batchgate.cli.run_report import report_end
 from batchgate.cli.terminal_text import say
 from batchgate.cli.waiting import wait_until_ended, write_results
@@ -31,7 +33,7 @@ Wait: TypeAlias = Callable[[GatewayClient, str], Awaitable[BatchProgress]]
     type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
     help="Write the results to this file, or to stdout for -.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the ended batch as JSON, as `show --json` does.")
+@json_option("Print the ended batch as JSON, as `show --json` does.")
 @connected
 @click.pass_context
 def wait_command(
@@ -80,8 +82,8 @@ def finish(
 
 def paused_failure(connection: Connection, error: BatchPaused) -> CommandFailed:
     """Return the failure to wait for a paused batch, with what its owner can do."""
-    go_on, end = (connection.command(word, error.batch_id) for word in ("resume", "cancel"))
-    return CommandFailed(f"{error}\nTo send the others all the same: {go_on}; to end the batch: {end}")
+    help_text = pause_help(error.batch_id, "identical_errors", connection.command)
+    return CommandFailed(f"{error}\n{help_text[0].upper()}{help_text[1:]}")
 
 
 async def _wait_and_write(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
+from batchgate.cli.batch_lines import batch_line
+from batchgate.cli.command_text import Command
 from batchgate.cli.failed_lines import failed_lines
 from batchgate.cli.failures import BatchPaused, CallFailed
 from batchgate.cli.gateway_client import GatewayClient
+from batchgate.cli.minute_lines import lines_each_minute
 from batchgate.cli.output_file import output_file
-from batchgate.cli.progress_bar import progress_bars
+from batchgate.cli.pause_help import pause_help
+from batchgate.cli.progress_bar import Draw, progress_bars
 from batchgate.cli.terminal_text import say
 from batchgate_api.gateway import BatchProgress
 
@@ -37,19 +41,31 @@ async def wait_for_all(client: GatewayClient, batch_ids: Sequence[str]) -> Seque
     found = [await client.progress(batch_id) for batch_id in batch_ids]
     pause = SHORTEST_PAUSE
     reported: str | None = None
-    with progress_bars("Waiting for results", sys.stderr) as draw:  # because stdout is for ids and results
+    async with _display(lambda: found, client.command) as draw:
         while True:
             draw(found)
             _check_errors(found)
-            reason = next((batch.paused.reason for batch in found if batch.paused is not None), None)
-            if reason is not None and reason != reported:
-                reported = reason
-                say(f"Waiting: {reported}", err=True)
+            waits = next((batch for batch in found if batch.paused is not None), None)
+            if waits is not None and waits.paused is not None and waits.paused.reason != reported:
+                reported = waits.paused.reason
+                say(f"Waiting: {reported}; {pause_help(waits.id, waits.paused.code, client.command)}", err=True)
             if all(_has_ended(batch) for batch in found):
                 return found
             await asyncio.sleep(pause)
             pause = min(1.2 * pause, LONGEST_PAUSE)
             found = [batch if _has_ended(batch) else await read_progress(client, batch.id) for batch in found]
+
+
+@asynccontextmanager
+async def _display(batches: Callable[[], Sequence[BatchProgress]], command: Command) -> AsyncIterator[Draw]:
+    """Yield what draws bars on stderr, because stdout is for ids and results; elsewhere print lines once a minute."""
+
+    def lines() -> Iterator[str]:
+        return (batch_line(batch, command) for batch in batches() if not _has_ended(batch))
+
+    with progress_bars("Waiting for results", sys.stderr) as draw:
+        async with nullcontext() if sys.stderr.isatty() else lines_each_minute(lines, err=True):
+            yield draw
 
 
 def _check_errors(batches: Sequence[BatchProgress]) -> None:

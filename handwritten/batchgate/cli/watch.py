@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import click
 
@@ -16,21 +16,21 @@ from batchgate.cli.connection import Connection, connected
 from batchgate.cli.event_reader import BatchEvent, follow
 from batchgate.cli.failures import INTERRUPTED_STATUS
 from batchgate.cli.gateway_client import GatewayClient
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
+from batchgate.cli.minute_lines import lines_each_minute
 from batchgate.cli.progress_bar import Draw, progress_bars
-from batchgate.cli.rendering import print_json
 from batchgate.cli.terminal_text import say
 from batchgate.cli.wait import finish
 from batchgate.cli.waiting import read_progress
 from batchgate_api.gateway import BatchProgress, BatchSummary
 
-INTERVAL: Final = 60.0
-"""Seconds between lines where there is no terminal."""
 Show: TypeAlias = Callable[[BatchEvent], None]
 
 
 @click.command("watch")
 @click.argument("batch_id", metavar="[ID]", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print the events as JSON, one a line.")
+@json_option("Print the events as JSON, one a line.")
 @connected
 @click.pass_context
 def watch_command(context: click.Context, connection: Connection, batch_id: str | None, *, as_json: bool) -> None:
@@ -49,7 +49,7 @@ def watch_command(context: click.Context, connection: Connection, batch_id: str 
 
 
 async def _watch_one(client: GatewayClient, batch_id: str, *, as_json: bool) -> BatchProgress:
-    async with _display(as_json=as_json) as show, aclosing(follow(client, batch_id)) as events:
+    async with _display(client, as_json=as_json) as show, aclosing(follow(client, batch_id)) as events:
         async for event in events:
             show(event)
             if isinstance(event.data, BatchSummary) and event.data.ended_at is not None:
@@ -60,7 +60,7 @@ async def _watch_one(client: GatewayClient, batch_id: str, *, as_json: bool) -> 
 async def _watch_all(connection: Connection, *, as_json: bool) -> None:
     async with (
         connection.client() as client,
-        _display(as_json=as_json) as show,
+        _display(client, as_json=as_json) as show,
         aclosing(follow(client, None)) as events,
     ):
         async for event in events:
@@ -68,22 +68,17 @@ async def _watch_all(connection: Connection, *, as_json: bool) -> None:
 
 
 @asynccontextmanager
-async def _display(*, as_json: bool) -> AsyncIterator[Show]:
+async def _display(client: GatewayClient, *, as_json: bool) -> AsyncIterator[Show]:
     """Yield what shows an event: as JSON, in the bars of a terminal, or in lines."""
-    lines = BatchLines()
+    lines = BatchLines(client.command)
     if as_json:
         yield print_json
     elif sys.stdout.isatty():
         with progress_bars("Watching", sys.stdout) as draw:
             yield partial(_redraw, lines, draw)
     else:
-        ticking = asyncio.create_task(_say_each_minute(lines), name="minutes")
-        try:
+        async with lines_each_minute(lines.all):
             yield partial(_say_change, lines)
-        finally:
-            ticking.cancel()
-            with suppress(asyncio.CancelledError):
-                await ticking
 
 
 def _say_change(lines: BatchLines, event: BatchEvent) -> None:
@@ -99,10 +94,3 @@ def _redraw(lines: BatchLines, draw: Draw, event: BatchEvent) -> None:
         if line is not None:
             say(line)
         draw([*lines.unfinished.values()] or [event.data])
-
-
-async def _say_each_minute(lines: BatchLines) -> None:
-    while True:
-        await asyncio.sleep(INTERVAL)
-        for line in lines.all():
-            say(line)

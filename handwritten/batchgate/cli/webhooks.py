@@ -11,7 +11,9 @@ from msgspec import UNSET
 
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
-from batchgate.cli.rendering import moment, print_json
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
+from batchgate.cli.rendering import moment
 from batchgate.cli.terminal_table import print_table
 from batchgate.cli.terminal_text import say
 from batchgate.cli.webhook_client import WebhookClient
@@ -54,7 +56,7 @@ def add_command(connection: Connection, target: str | None, events: tuple[Webhoo
 
 
 @webhooks_command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one webhook a line.")
+@json_option("Print JSON, one webhook a line.")
 @connected
 def list_command(connection: Connection, *, as_json: bool) -> None:
     """List the webhooks, the oldest first."""
@@ -109,7 +111,7 @@ def test_command(connection: Connection, webhook_id: str, *, as_json: bool) -> N
 @click.argument("webhook_id", metavar="ID")
 @click.option("--state", type=click.Choice(STATES), help="Only deliveries in this state.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Number of deliveries.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one delivery a line.")
+@json_option("Print JSON, one delivery a line.")
 @connected
 def deliveries_command(
     connection: Connection, webhook_id: str, state: DeliveryState | None, limit: int, *, as_json: bool

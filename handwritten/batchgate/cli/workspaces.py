@@ -10,7 +10,9 @@ import click
 
 from batchgate.cli.batches import as_json_option
 from batchgate.cli.connection import Connection, connected
-from batchgate.cli.rendering import moment, print_json
+from batchgate.cli.json_option import json_option
+from batchgate.cli.json_output import print_json
+from batchgate.cli.rendering import moment
 from batchgate.cli.tenant_client import TenantClient, quota_changes
 from batchgate.cli.terminal_table import print_table
 from batchgate.cli.terminal_text import say
@@ -62,7 +64,7 @@ def workspaces_command() -> None:
 
 
 @workspaces_command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one workspace a line.")
+@json_option("Print JSON, one workspace a line.")
 @connected
 def list_command(connection: Connection, *, as_json: bool) -> None:
     """List the workspaces by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ MAX_REQUEST: Final = 32 * 1024 * 1024
 ID_COLUMN: Final = "custom_id"
 """The column with the ids of rows, if there is one and no other is named."""
 
+_REASONING_MODEL: Final = re.compile(r"o\d|gpt-([5-9]|\d\d)")
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -58,6 +60,12 @@ class ChatRequests(Struct, frozen=True, kw_only=True):
             return text
         images = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
         return [*images, {"type": "text", "text": text}]
+
+
+def max_tokens_field(model: str) -> str:
+    """Return the field with the most tokens of an answer: OpenAI's reasoning models refuse that of all others."""
+    name = model.rpartition("/")[2]
+    return "max_completion_tokens" if _REASONING_MODEL.match(name) else "max_tokens"
 
 
 def row_id(row: Row, id_column: str | None) -> str:

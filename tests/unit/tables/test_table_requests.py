@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from batchgate.tables.answer_schema import read_schema
-from batchgate.tables.chat_requests import ChatRequests
+from batchgate.tables.chat_requests import ChatRequests, max_tokens_field
 from batchgate.tables.errors import RowError, TableError
 from batchgate.tables.images import MAX_IMAGE, image_url
 from batchgate.tables.prompt_template import PromptTemplate
@@ -29,6 +30,17 @@ def test_an_unknown_column_of_a_template_is_refused_with_the_nearest_and_all_col
         PromptTemplate("{txet}", ["name", "text"])
     hint = "perhaps 'text'; the columns are name, text; write {{ and }} for braces, also in JSON"
     assert str(caught.value) == f"{{txet}}: there is no column 'txet'; {hint}"
+
+
+@pytest.mark.parametrize(
+    ("models", "field"),
+    [
+        (("o3", "openai/o4-mini", "gpt-5-mini", "openrouter/openai/gpt-5.1", "azure/gpt-10"), "max_completion_tokens"),
+        (("gpt-4o", "openai/gpt-4.1", "vllm/openai/gpt-oss-120b", "ollama/olmo", "gemini-3"), "max_tokens"),
+    ],
+)
+def test_reasoning_models_of_openai_get_their_own_field_for_the_most_tokens(models: Sequence[str], field: str) -> None:
+    assert {max_tokens_field(model) for model in models} == {field}
 
 
 def test_a_request_has_the_row_in_its_messages(tmp_path: Path) -> None:

@@ -164,6 +164,11 @@ function jsonlSource(text) {
   };
 }
 
+/** Return the field with the most tokens of an answer, as `batchgate run` chooses it (tables/chat_requests.py). */
+function maxTokensField(model) {
+  return /^(o\d|gpt-([5-9]|\d\d))/.test(model.slice(model.lastIndexOf("/") + 1)) ? "max_completion_tokens" : "max_tokens";
+}
+
 /** Make a request of Chat Completions of each row of a CSV file. */
 function csvSource(text) {
   const [columns, ...rows] = readCsv(text);
@@ -178,7 +183,7 @@ function csvSource(text) {
         const messages = [{ role: "user", content: fillTemplate(options.template.value, this.columns, rows[index]) }];
         if (options.system.value.trim()) messages.unshift({ role: "system", content: fillTemplate(options.system.value, this.columns, rows[index]) });
         const body = { model: options.model.value.trim(), messages };
-        if (options.max_tokens.value) body.max_completion_tokens = Number(options.max_tokens.value);
+        if (options.max_tokens.value) body[maxTokensField(body.model)] = Number(options.max_tokens.value);
         yield (index ? "," : "") + JSON.stringify({ custom_id: chosen < 0 ? `row-${index + 1}` : rows[index][chosen], body });
       }
     },
