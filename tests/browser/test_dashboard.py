@@ -101,6 +101,27 @@ async def test_a_failed_batch_says_why_and_its_rows_are_retried(browser: Browser
         await expect(page.get_by_text("0 of 3").or_(page.get_by_text("3 of 3")).first).to_be_visible()
 
 
+async def test_a_batch_says_why_calls_were_retried_and_what_a_button_retries(
+    browser: Browser, gateway: Gateway
+) -> None:
+    path = f"/api/batches/{gateway.ids['failed']}"
+    found = await gateway.call("GET", f"{path}/progress")
+    groups = [{**found["failures"][0], "message": text, "count": n} for text, n in (("a", 3), ("b", 70))]
+    calls = [{"reason": "rate_limit", "count": 1200}, {"reason": "timeout", "count": 1}]
+    changed = {**found, "failures": groups, "retried_calls": calls}
+    async with visitor(browser, gateway) as person:
+        await person.sign_in(ADMIN)
+        await person.page.route("**/progress", lambda route: route.fulfill(json=changed))
+        await person.open(f"batch/{gateway.ids['failed']}")
+        await expect(person.page.locator("dl.facts")).to_contain_text("1,200 rate limit, 1 timeout")
+        reasons = person.page.get_by_label("Why rows failed")
+        await expect(reasons.get_by_role("button", name="Retry all 73 not found")).to_be_visible()
+        await person.shoot("batch-retried-calls")
+        async with person.page.expect_request("**/retry") as sent:
+            await reasons.get_by_role("button", name="Retry these").click()
+        assert (await sent.value).post_data_json == {"custom_ids": ["row-0", "row-2", "row-4"]}
+
+
 async def test_a_million_rows_are_turned_and_searched(browser: Browser, gateway: Gateway) -> None:
     async with visitor(browser, gateway) as person:
         await person.sign_in(ADMIN)
@@ -163,6 +184,17 @@ async def test_a_csv_file_becomes_a_batch_after_a_trial(browser: Browser, gatewa
         await page.get_by_role("button", name="Run 3 rows first").click()
         await expect(page.get_by_role("heading", name="countries (3 rows)")).to_be_visible()
         await expect(page.get_by_text("You said: The {capital} of country, 2?")).to_be_visible()
+        await person.open("new")
+        await page.locator("#file").set_input_files(tmp_path / "countries.csv")
+        await page.locator("select[name=api]").select_option("messages")
+        await page.get_by_label("Model").fill("quick")
+        await expect(page.get_by_text("Anthropic Messages need the most tokens of an answer.")).to_be_visible()
+        await page.get_by_label("System prompt").fill("Be brief about {number}")
+        await page.get_by_label("At most tokens an answer").fill("64")
+        await page.get_by_role("button", name="Create 9 requests").click()
+        await expect(page.get_by_text("You said: country, 2", exact=True)).to_be_visible()
+        await page.get_by_role("button", name="Row 3 in full").click()
+        await expect(page.get_by_text("Be brief about 2").first).to_be_visible()
 
 
 async def test_templates_keep_to_the_rule_of_the_command_line(browser: Browser, gateway: Gateway) -> None:
@@ -333,6 +365,9 @@ async def test_every_page_fits_a_phone_and_is_used_with_the_keyboard(
             await expect(person.page.get_by_text("…", exact=True)).to_have_count(0)
             width = await person.page.evaluate("document.scrollingElement.scrollWidth")
             assert width <= 360, path
+            tables = "[...document.querySelectorAll('.reasons')]"
+            cut = f"{tables}.some((each) => each.scrollWidth > each.parentElement.clientWidth)"
+            assert not await person.page.evaluate(cut), path
             await person.shoot(f"phone-{'dark' if dark else 'light'}-{heading.replace(' ', '-').lower()}")
         await person.page.keyboard.press("Tab")
         await person.page.keyboard.press("Enter")

@@ -107,6 +107,7 @@ export function batchPage(main, session, id) {
       fact("Requests", `${count(done(progress))} of ${count(progress.total)}`), fact("Model", batch?.model ?? (batch ? "several" : "")), fact("Account", batch?.account),
       fact("Cost", `${money(spent(progress))}${progress.budget_usd === null ? "" : ` of ${money(progress.budget_usd)}`}`),
       fact("Tokens", tokens.input || tokens.output ? `${compact(tokens.input)} in, ${compact(tokens.output)} out` : ""),
+      fact("Retried calls", progress.retried_calls.map((calls) => `${count(calls.count)} ${words(calls.reason)}`).join(", ")),
       fact("In flight", limits.join(", ")), fact("Lanes", [...new Set(progress.lanes.map((lane) => lane.lane))].join(", ")),
       fact("Priority", progress.priority + (progress.priority_scope === "gateway" ? " beside the batches of all workspaces" : "")), fact("Created", batch && when(batch.created_at)),
       fact(hasEnded(progress) ? "Ended" : "Expires", batch && when(hasEnded(progress) ? batch.ended_at : batch.expires_at)),
@@ -126,7 +127,17 @@ export function batchPage(main, session, id) {
           h("small", { class: "muted" }, group.custom_ids.join(", "), group.count > group.custom_ids.length ? ", …" : "")),
         h("td", { class: "actions" },
           h("button", { type: "button", onclick: () => browser.show({ outcome: group.kind === "expired" || group.kind === "canceled" ? group.kind : "errored", q: "" }) }, "Show"),
-          maySubmit && progress.status === "ended" && action("Retry these", () => retry({ only: [group.kind] })))))))));
+          maySubmit && progress.status === "ended" && retryButton(group))))))));
+  }
+
+  /** Retry the rows of a group: by their kind if no other group has it, or by their ids if all are known; otherwise say what else is retried. */
+  function retryButton(group) {
+    const same = progress.failures.filter((each) => each.kind === group.kind);
+    const only = { only: [group.kind] };
+    if (same.length === 1) return action("Retry these", () => retry(only));
+    if (group.count === group.custom_ids.length) return action("Retry these", () => retry({ custom_ids: group.custom_ids }));
+    const total = same.reduce((sum, each) => sum + each.count, 0);
+    return action(`Retry all ${count(total)} ${words(group.kind)}`, () => retry(only));
   }
 
   function showTimeline(events) {

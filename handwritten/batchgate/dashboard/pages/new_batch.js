@@ -58,9 +58,10 @@ export function newBatchPage(main, session) {
     fill(form,
       source.columns && h("fieldset", {}, h("legend", {}, "Prompt"),
         h("p", { class: "muted" }, "Columns: ", source.columns.map((column) => [h("button", { type: "button", class: "chip", onclick: () => insert(column) }, column), " "])),
-        field("Template", (options.template = h("textarea", { name: "template", rows: 4, oninput: changed, value: `{${source.columns[0]}}` })), "{column} is replaced by the value of the row."),
+        field("Template", (options.template = h("textarea", { name: "template", rows: 4, oninput: changed, value: `{${source.columns[0]}}` })), "{column} is replaced by the value of the row. Write {{ and }} for braces."),
         field("System prompt", (options.system = h("textarea", { name: "system", rows: 2, oninput: changed })), "Optional."),
         h("div", { class: "fields" },
+          field("API", (options.api = select({ name: "api", onchange: changed }, [["chat", "Chat Completions"], ["messages", "Anthropic Messages"]], "chat"))),
           field("Model", named("model", { required: true, list: "models", placeholder: "gpt-5-mini" })),
           field("At most tokens an answer", named("max_tokens", { type: "number", min: 1, placeholder: "no maximum" })),
           field("Id of a row", (options.id = select({ name: "id", onchange: changed }, [["", "its number"], ...source.columns.map((column) => [column, column])], source.columns.find((column) => /^(custom_)?id$/i.test(column)) ?? ""))))),
@@ -91,6 +92,7 @@ export function newBatchPage(main, session) {
     if (!source) return;
     const fault = source.columns && (templateFault(options.template.value, source.columns) ?? templateFault(options.system.value, source.columns));
     if (fault) return fill(found, h("p", { class: "error" }, fault));
+    if (source.columns && options.api.value === "messages" && !options.max_tokens.value) return fill(found, h("p", { class: "error" }, "Anthropic Messages need the most tokens of an answer."));
     if (source.columns && !options.model.value.trim()) return fill(found, h("p", { class: "muted" }, "Name a model to see what the batch needs."));
     checking = new AbortController();
     fill(found, h("p", { class: "muted" }, `Checking ${count(source.size)} requests…`));
@@ -112,7 +114,7 @@ export function newBatchPage(main, session) {
     if (options.lane.value) given.lane = options.lane.value;
     if (options.budget.value) given.budget_usd = Number(options.budget.value);
     if (options.webhook.value.trim()) given.webhook = options.webhook.value.trim();
-    const endpoint = source.endpoint;
+    const endpoint = source.endpoint(options);
     if (endpoint) given.endpoint = endpoint;
     return new Blob([JSON.stringify(given).slice(0, -1), ',"requests":[', ...source.requests(options, limit), "]}"]);
   }
@@ -156,7 +158,7 @@ function jsonlSource(text) {
   try { first = JSON.parse(lines[kept[0]]); } catch { /* the check says what is wrong with it */ }
   return {
     size: kept.length,
-    endpoint: typeof first.url === "string" ? first.url : first.params ? "/v1/messages" : undefined,
+    endpoint: () => (typeof first.url === "string" ? first.url : first.params ? "/v1/messages" : undefined),
     lineOf: (index) => kept[index] + 1,
     *requests(_, limit) {
       for (let index = 0; index < Math.min(kept.length, limit); index++) yield (index ? "," : "") + lines[kept[index]];
@@ -164,12 +166,21 @@ function jsonlSource(text) {
   };
 }
 
+function chatRequest(model, system, prompt, maxTokens) {
+  const messages = [...(system === null ? [] : [{ role: "system", content: system }]), { role: "user", content: prompt }];
+  return { body: { model, messages, ...(maxTokens && { [maxTokensField(model)]: maxTokens }) } };
+}
+
+function messagesRequest(model, system, prompt, maxTokens) {
+  return { params: { model, max_tokens: maxTokens, ...(system !== null && { system }), messages: [{ role: "user", content: prompt }] } };
+}
+
 /** Return the field with the most tokens of an answer, as `batchgate run` chooses it (tables/chat_requests.py). */
 function maxTokensField(model) {
   return /^(o\d|gpt-([5-9]|\d\d))/.test(model.slice(model.lastIndexOf("/") + 1)) ? "max_completion_tokens" : "max_tokens";
 }
 
-/** Make a request of Chat Completions of each row of a CSV file. */
+/** Make a request of Chat Completions or Messages of each row of a CSV file. */
 function csvSource(text) {
   const [columns, ...rows] = readCsv(text);
   if (!columns || !rows.length) throw new Error("The file needs a first line with the names of its columns, and rows.");
@@ -177,14 +188,15 @@ function csvSource(text) {
     size: rows.length,
     columns: columns.map((name) => name.trim()),
     lineOf: (index) => index + 1,
+    endpoint: (options) => (options.api.value === "messages" ? "/v1/messages" : undefined),
     *requests(options, limit) {
       const chosen = this.columns.indexOf(options.id.value);
+      const requestOf = options.api.value === "messages" ? messagesRequest : chatRequest;
       for (let index = 0; index < Math.min(rows.length, limit); index++) {
-        const messages = [{ role: "user", content: fillTemplate(options.template.value, this.columns, rows[index]) }];
-        if (options.system.value.trim()) messages.unshift({ role: "system", content: fillTemplate(options.system.value, this.columns, rows[index]) });
-        const body = { model: options.model.value.trim(), messages };
-        if (options.max_tokens.value) body[maxTokensField(body.model)] = Number(options.max_tokens.value);
-        yield (index ? "," : "") + JSON.stringify({ custom_id: chosen < 0 ? `row-${index + 1}` : rows[index][chosen], body });
+        const text = (template) => fillTemplate(template.value, this.columns, rows[index]);
+        const system = options.system.value.trim() ? text(options.system) : null;
+        const request = requestOf(options.model.value.trim(), system, text(options.template), Number(options.max_tokens.value));
+        yield (index ? "," : "") + JSON.stringify({ custom_id: chosen < 0 ? `row-${index + 1}` : rows[index][chosen], ...request });
       }
     },
   };
