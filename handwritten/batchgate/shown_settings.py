@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from batchgate.api.http_limits import HttpLimits
+from batchgate.engine.model.shown_url import shown_url
 from batchgate.settings import Settings
 from batchgate_api import gateway
 
@@ -41,16 +41,10 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
 
 def _setting(name: str, value: Any, default: Any, *, is_secret: bool) -> gateway.Setting:
     is_shown = value is not None and not is_secret
-    shown = msgspec.json.encode(_without_password(value)).decode() if is_shown else None
+    shown = msgspec.json.encode(_without_credentials(value)).decode() if is_shown else None
     return gateway.Setting(name=name, value=shown, is_set=value != default, is_secret=is_secret)
 
 
-def _without_password(value: Any) -> Any:
-    """Return a setting without what a URL has before its host, and after its path."""
-    if not isinstance(value, str) or "://" not in value:
-        return value
-    try:
-        url = urlsplit(value)
-    except ValueError:
-        return None
-    return url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl()
+def _without_credentials(value: Any) -> Any:
+    """Return a setting; a URL without what looks like a credential."""
+    return shown_url(value) if isinstance(value, str) and "://" in value else value

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from batchgate.account_settings import AccountSettings
 from batchgate.engine.model.api_key import SCOPES
@@ -40,10 +41,13 @@ def test_what_may_hold_a_secret_is_left_out() -> None:
         database_url=f"postgresql://user:{PLANTED}@db/batchgate",
         blob_url=f"s3://bucket/prefix?token={PLANTED}",
     )
+    in_path = structs.replace(account, base_url=f"https://gateway.example:8443/v1/{PLANTED}/openai")
+    settings = structs.replace(settings, accounts={"llm": account, "path": in_path})
     found = shown_settings(settings)
     assert PLANTED not in msgspec.json.encode(found).decode()
     shown = {setting.name: setting for setting in found}
     assert json.loads(shown["accounts.llm.base_url"].value or "") == "http://127.0.0.1:9/v1"
+    assert json.loads(shown["accounts.path.base_url"].value or "") == "https://gateway.example:8443/v1/.../openai"
     hidden = ("accounts.llm.api_key", "accounts.llm.batch_options", "api_keys.admin.key")
     for name in (*hidden, "storage_options", "database_url"):
         assert (shown[name].value, shown[name].is_secret, shown[name].is_set) == (None, True, True)

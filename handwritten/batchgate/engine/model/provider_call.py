@@ -9,6 +9,7 @@ from msgspec import Struct, structs
 
 from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.redacted_repr import redacted_repr
+from batchgate.engine.model.shown_url import shown_url
 
 RowKind: TypeAlias = Literal[
     "messages",
@@ -112,10 +113,8 @@ class Account(Struct, frozen=True, kw_only=True):
 
     @property
     def shown_url(self) -> str:
-        """The URL without a password."""
-        scheme, _, rest = self.base_url.partition("://")
-        authority, slash, path = rest.partition("/")
-        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+        """The URL without anything that looks like a credential."""
+        return shown_url(self.base_url)
 
 
 class RequestRow(Struct, frozen=True, kw_only=True):
