@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,10 @@ SITE_FILES = [
     *(f"handwritten/deploy/{name}" for name in ("README.md", "grafana/*.json", "prometheus/*.yaml")),
 ]
 """The pages of the site of the documentation, and the files that they link to; nothing else, such as a local secret."""
+LOADED_FROM_ELSEWHERE = re.compile(
+    r"""<(?:script|img|link\s[^>]*stylesheet)[^>]*\s(?:src|href)="?https?://[^\s">]+|class="?mermaid"""
+)
+"""What a browser would load, and diagrams for which the theme would load a script."""
 NO_TEST_SELECTED = 5
 """The exit code of pytest when the arguments of the session select no test in a suite."""
 
@@ -120,7 +125,7 @@ def sdk_languages(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site of the documentation; a link to a page or a heading that is gone fails it."""
+    """Build the site of the documentation; a broken link fails it, and so does what a page loads from another host."""
     session.install(*group("docs"))
     folder = Path(session.create_tmp()) / "docs"
     shutil.rmtree(folder, ignore_errors=True)
@@ -131,6 +136,9 @@ def docs(session: nox.Session) -> None:
             shutil.copy(source, target)
     shutil.copy("handwritten/docs/zensical.toml", folder)
     session.run("zensical", "build", "--strict", "--config-file", str(folder / "zensical.toml"))
+    pages = [*(folder / "site").rglob("*.html")]
+    if foreign := sorted({found for page in pages for found in LOADED_FROM_ELSEWHERE.findall(page.read_text())}):
+        session.error("the pages load from other hosts: %s", ", ".join(foreign))
     session.log("the site is in %s", folder / "site")
 
 
