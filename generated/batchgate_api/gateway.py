@@ -2977,6 +2977,17 @@ class UnifiedBatchResult(OpenStruct, frozen=True, kw_only=True):
     response: UnifiedBatchResponse | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
     error: UnifiedResultError | UnsetType = UNSET
+    cost_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="A field of Batchgate: what the response cost, in US dollars, at the prices of the settings and of the catalogue. Absent if that is not known, and for results that were reused or have failed.",
+                ge=0.0,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """A field of Batchgate: what the response cost, in US dollars, at the prices of the settings and of the catalogue. Absent if that is not known, and for results that were reused or have failed."""
 
 
 class UnifiedBatchResults(OpenStruct, frozen=True, kw_only=True):

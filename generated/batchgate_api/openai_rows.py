@@ -62,6 +62,17 @@ class BatchOutputLine(OpenStruct, frozen=True, kw_only=True):
     custom_id: str
     response: BatchLineResponse | None
     error: BatchLineError | None
+    cost_usd: (
+        Annotated[
+            float,
+            Meta(
+                description="A field of Batchgate: what the response cost, in US dollars, at the prices of the settings and of the catalogue. Absent if that is not known, and for results that were reused or have failed.",
+                ge=0.0,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    """A field of Batchgate: what the response cost, in US dollars, at the prices of the settings and of the catalogue. Absent if that is not known, and for results that were reused or have failed."""
 
 
 class Completions(OpenStruct, frozen=True, kw_only=True):

@@ -59,7 +59,16 @@ def test_rows_come_back_in_their_order_with_the_columns_of_their_answers(run_row
     assert [{"n": row["n"], "value": row["value"]} for row in found] == rows
     texts = ["é {x}", "2026-11-30T00:00:00+00:00", "[null, 1]", ""]
     assert [row["answer"] for row in found] == [f"You said: {{{text}}} {n}" for n, text in enumerate(texts, 1)]
-    assert list(found[0]) == ["n", "value", "answer", "error", "finish_reason", "input_tokens", "output_tokens"]
+    assert list(found[0]) == [
+        "n",
+        "value",
+        "answer",
+        "error",
+        "finish_reason",
+        "input_tokens",
+        "output_tokens",
+        "cost_usd",
+    ]
     assert (found[0]["error"], found[0]["finish_reason"], found[0]["output_tokens"] > 0) == (None, "stop", True)
 
 

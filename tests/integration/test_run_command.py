@@ -90,7 +90,9 @@ def test_each_row_gets_its_answer_and_the_same_command_calls_nobody_again(
     other = run("t.csv", *ASK, "--system", "Row {n}", "--param", "seed=7", "--name", "again", "--json")
     ended = json.loads(other[1])
     assert (ended["total"], ended["succeeded"], ended["answers"]) == (4, 4, "t.answers.csv")
-    assert ended["cost_usd"] > 0
+    costs = [float(row["cost_usd"]) for row in rows(tmp_path / "t.answers.csv")]
+    assert ended["cost_usd"] == pytest.approx(sum(costs))
+    assert all(cost > 0 for cost in costs)
     assert ended["seconds"] > 0
     assert ended["batches"] != out.split()
     assert upstream.stats().calls == 8
@@ -131,7 +133,7 @@ def test_what_was_tried_first_is_shown_and_not_paid_for_again(
     assert upstream.stats().calls == 2
     status, out, err = run("t.csv", *ASK, "--try", "2", "--yes", "--out", "-")
     assert (status, "2 reused" in err) == (0, True)
-    assert out.splitlines()[0] == "n,text,answer,error,finish_reason,input_tokens,output_tokens"
+    assert out.splitlines()[0] == "n,text,answer,error,finish_reason,input_tokens,output_tokens,cost_usd"
     assert len(out.splitlines()) == 4
     assert upstream.stats().calls == 3
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from batchgate_streams.errors import UnusableRow
 from batchgate_streams.rows import Row
 
-COLUMNS: Final = ("answer", "error", "finish_reason", "input_tokens", "output_tokens")
+COLUMNS: Final = ("answer", "error", "finish_reason", "input_tokens", "output_tokens", "cost_usd")
 SCHEMA_NAME: Final = "answer"
 """The name that the API wants for a schema."""
 
@@ -63,7 +63,8 @@ class AnswerColumns:
 def _answer(result: Row) -> dict[str, Any]:
     match result:
         case {"response": {"body": {"choices": [{"message": dict(message), **choice}, *_], **body}}}:
-            return _found(message, choice.get("finish_reason"), body.get("usage"))
+            found = _found(message, choice.get("finish_reason"), body.get("usage"))
+            return found | {"cost_usd": result.get("cost_usd")}
         case {"response": {"body": {"error": {"message": str(message)}}}} | {"error": {"message": str(message)}}:
             return {"error": message}
     return {"error": "the result is not one of Chat Completions"}

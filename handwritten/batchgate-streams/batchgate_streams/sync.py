@@ -142,8 +142,8 @@ def run(
 
     ``rows`` are dicts or other mappings: a list, a generator, a dataset. ``{column}`` in ``prompt`` and ``system``
     stands for a value of the row, ``{{`` and ``}}`` for braces. The new columns are ``answer``, ``error``,
-    ``finish_reason``, ``input_tokens`` and ``output_tokens``, each after ``prefix``, and before them the properties of
-    ``schema``, a JSON schema. ``fields`` are other fields of each request, such as ``max_tokens``.
+    ``finish_reason``, ``input_tokens``, ``output_tokens`` and ``cost_usd``, each after ``prefix``, and before them the
+    properties of ``schema``, a JSON schema. ``fields`` are other fields of each request, such as ``max_tokens``.
 
     The batch is created when the first row is asked for. With the same rows and ``idempotency_key`` it is created once.
     Rows wait in a temporary file. Raises `UnusableRow`, and what `wait` and `stream_results` raise.

@@ -138,7 +138,7 @@ async def _write_table(client: GatewayClient, batch_id: str, output: Path, asked
 
 async def _write_answers(found: AsyncIterator[Answer], output: Path, form: TableFormat, *, failed_only: bool) -> None:
     columns = AnswerColumns()
-    shape = TableShape(columns=[ID_COLUMN, *columns.names], numbers=columns.numbers)
+    shape = TableShape(columns=[ID_COLUMN, *columns.names], numbers=columns.numbers, amounts=columns.amounts)
     with output_file(output) as file, table_writer(file, form, shape) as writer:
         async for answer in found:
             if not failed_only or answer.error is not None:

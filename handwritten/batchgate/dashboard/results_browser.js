@@ -123,12 +123,12 @@ export function resultsBrowser(batchId) {
 
   /** Save rows as CSV, or the results of those that failed as JSONL. */
   async function download(kind) {
-    const parts = kind === "csv" ? ["\ufeffcustom_id,outcome,failure,prompt,answer\r\n"] : [];
+    const parts = kind === "csv" ? ["\ufeffcustom_id,outcome,failure,prompt,answer,cost_usd\r\n"] : [];
     let after = "", rows = 0;
     do {
       const page = await get(`api/batches/${batchId}/rows${query({ limit: 500, after, max_text: 10_000_000, outcome: kind === "failed" ? "failed" : "" })}`);
       for (const row of page.data) {
-        if (kind === "csv") parts.push(`${[row.custom_id, row.outcome, row.failure ?? "", prompt(row.request), answer(row.result)].map(csvField).join(",")}\r\n`);
+        if (kind === "csv") parts.push(`${[row.custom_id, row.outcome, row.failure ?? "", prompt(row.request), answer(row.result), String(row.result?.cost_usd ?? "")].map(csvField).join(",")}\r\n`);
         else parts.push(`${JSON.stringify({ request: row.request, result: row.result })}\n`);
       }
       rows += page.data.length;

@@ -11,6 +11,7 @@ from batchgate.tables.result_answers import Answer
 
 TEXTS: Final = ("answer", "error", "finish_reason")
 NUMBERS: Final = ("input_tokens", "output_tokens")
+AMOUNTS: Final = ("cost_usd",)
 
 
 class AnswerColumns:
@@ -22,12 +23,14 @@ class AnswerColumns:
     def __init__(self, schema: AnswerSchema | None = None, prefix: str = "") -> None:
         self._schema = schema
         self._properties = {} if schema is None else {name: f"{prefix}{name}" for name in schema.properties}
-        facts = (f"model_{name}" if name in self._properties else name for name in (*TEXTS, *NUMBERS))
+        facts = (f"model_{name}" if name in self._properties else name for name in (*TEXTS, *NUMBERS, *AMOUNTS))
         self._facts = [f"{prefix}{name}" for name in facts]
         self.names: Sequence[str] = [*self._properties.values(), *self._facts]
         """The names of the columns, in their order."""
-        self.numbers: Sequence[str] = self._facts[len(TEXTS) :]
-        """The columns that hold integers; the others hold texts."""
+        self.numbers: Sequence[str] = self._facts[len(TEXTS) : -len(AMOUNTS)]
+        """The columns that hold integers."""
+        self.amounts: Sequence[str] = self._facts[-len(AMOUNTS) :]
+        """The columns that hold amounts of money; all but these and ``numbers`` hold texts."""
 
     def check_against(self, columns: Sequence[str]) -> None:
         """Raise `TableError` if the table has such a column, or two of the new ones have the same name."""
@@ -48,5 +51,5 @@ class AnswerColumns:
                 error = str(not_json)
             else:
                 found |= {column: fields.get(name) for name, column in self._properties.items()}
-        facts = (answer.text, error, answer.finish_reason, answer.input_tokens, answer.output_tokens)
+        facts = (answer.text, error, answer.finish_reason, answer.input_tokens, answer.output_tokens, answer.cost_usd)
         return found | dict(zip(self._facts, facts, strict=True))

@@ -41,6 +41,8 @@ class AnswerTable(Struct, frozen=True):
     def writer(self, file: BinaryIO) -> Iterator[WriteAnswer]:
         """Yield what writes the rows to an open file."""
         names = [*self.source.columns, *self.columns.names]
-        shape = TableShape(columns=names, numbers=self.columns.numbers, source=self.source)
+        shape = TableShape(
+            columns=names, numbers=self.columns.numbers, amounts=self.columns.amounts, source=self.source
+        )
         with table_writer(file, self.form, shape) as writer:
             yield lambda cells, answer: writer.write({**cells, **self.columns.values(answer)})

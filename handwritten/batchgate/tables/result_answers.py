@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from batchgate.tables.errors import TableError
 
@@ -24,6 +24,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     """Why the model stopped, in the words of the API."""
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cost_usd: float | None = None
+    """What the gateway says that it cost; None if that is not known."""
 
 
 class _Text(Struct, frozen=True):
@@ -127,6 +129,7 @@ class _Line(Struct, frozen=True):
     result: _Result | None = None
     response: _Response | None = None
     error: _Error | None = None
+    cost_usd: float | None = None
 
 
 _LINE: Final = msgspec.json.Decoder(_Line)
@@ -141,6 +144,10 @@ def read_answer(line: bytes) -> Answer:
         read = _LINE.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TableError(f"a result line cannot be read: {error}") from error
+    return structs.replace(_answer(read), cost_usd=read.cost_usd)
+
+
+def _answer(read: _Line) -> Answer:
     if read.result is not None:
         return _of_messages(read.custom_id, read.result)
     if read.response is None:

@@ -29,6 +29,8 @@ class TableShape(Struct, frozen=True, kw_only=True):
     columns: Sequence[str]
     numbers: Sequence[str] = ()
     """The columns that hold integers."""
+    amounts: Sequence[str] = ()
+    """The columns that hold amounts of money."""
     source: Table | None = None
     """The table from which the first columns come; one of the same format is written alike."""
 
@@ -60,7 +62,7 @@ def table_writer(file: BinaryIO, form: TableFormat, shape: TableShape) -> Iterat
     source = shape.source if isinstance(shape.source, DelimitedTable) else None
     text = io.TextIOWrapper(file, encoding=source.encoding if source else "utf-8", newline="", write_through=False)
     try:
-        yield _Delimited(text, "\t" if form == "tsv" else source.delimiter if source else ",", shape.columns)
+        yield _Delimited(text, "\t" if form == "tsv" else source.delimiter if source else ",", shape)
         text.flush()
     finally:
         text.detach()
@@ -87,14 +89,19 @@ class _LineFeeds:
 
 
 class _Delimited:
-    def __init__(self, file: io.TextIOBase, delimiter: str, columns: Sequence[str]) -> None:
-        self._columns = columns
+    def __init__(self, file: io.TextIOBase, delimiter: str, shape: TableShape) -> None:
+        self._shape = shape
         self._writer = csv.writer(_LineFeeds(file), delimiter=delimiter, lineterminator="\r\n")
-        self._writer.writerow(columns)
+        self._writer.writerow(shape.columns)
 
     def write(self, cells: Cells) -> None:
-        """Write a row; what is not a text is written as JSON, and null as nothing."""
-        self._writer.writerow([text_of(cells.get(name)) for name in self._columns])
+        """Write a row; what is not a text is written as JSON, null as nothing, and money without an exponent."""
+        amounts = {name: _amount(value) for name in self._shape.amounts if isinstance(value := cells.get(name), float)}
+        self._writer.writerow([amounts.get(name) or text_of(cells.get(name)) for name in self._shape.columns])
+
+
+def _amount(dollars: float) -> str:
+    return f"{dollars:.9f}".rstrip("0").rstrip(".")
 
 
 class _Parquet:
@@ -120,10 +127,9 @@ class _Parquet:
 @contextmanager
 def _parquet(file: BinaryIO, shape: TableShape) -> Iterator[_Parquet]:
     known: Mapping[str, Any] = {field.name: field.type for field in getattr(shape.source, "schema", ())}
-    integer, text = arrow().int64(), arrow().string()
-    types = {name: known.get(name, integer if name in shape.numbers else text) for name in shape.columns}
-    schema = arrow().schema([*types.items()])
-    texts = [name for name in shape.columns if name not in known and name not in shape.numbers]
+    types = dict.fromkeys(shape.numbers, arrow().int64()) | dict.fromkeys(shape.amounts, arrow().float64()) | known
+    schema = arrow().schema([(name, types.get(name, arrow().string())) for name in shape.columns])
+    texts = [name for name in shape.columns if name not in types]
     try:
         with arrow().parquet.ParquetWriter(file, schema) as writer:
             rows = _Parquet(writer, schema, texts)

@@ -274,19 +274,20 @@ def test_params_that_openai_does_not_support_become_an_error_line_that_cannot_be
 
 
 def test_a_message_is_a_completion_of_the_time_at_which_its_batch_ended() -> None:
-    line = AnthropicRows().succeeded_line("a", msgspec.json.encode(message()))
+    line = AnthropicRows().succeeded_line("a", msgspec.json.encode(message()), cost=1_000_000_072)
     ended = batch("anthropic", "messages")
     translated = msgspec.json.decode(TRANSLATOR.result_line(ended, line, "openai"))
-    assert translated["response"]["body"]["created"] == ENDED
+    assert (translated["response"]["body"]["created"], translated["cost_usd"]) == (ENDED, 1.000000072)
     running = structs.replace(ended, ended_at=None)
     translated = msgspec.json.decode(TRANSLATOR.result_line(running, line, "openai"))
     assert translated["response"]["body"]["created"] == ENDED - 1
 
 
 def test_an_answer_of_openai_is_read_as_the_kind_of_its_batch() -> None:
-    line = OpenAIRows().succeeded_line("a", msgspec.json.encode(completion()))
+    line = OpenAIRows().succeeded_line("a", msgspec.json.encode(completion()), cost=0)
     translated = msgspec.json.decode(TRANSLATOR.result_line(batch("openai", "chat_completions"), line, "anthropic"))
     assert (translated["result"]["type"], translated["result"]["message"]["type"]) == ("succeeded", "message")
+    assert translated["cost_usd"] == 0
     translated = msgspec.json.decode(TRANSLATOR.result_line(batch("openai", "embeddings"), line, "anthropic"))
     assert translated["result"]["type"] == "errored"
 

@@ -62,9 +62,9 @@ FAILURES = {
 
 @pytest.mark.parametrize("api", SUCCESSES)
 def test_the_text_and_the_tokens_are_read_from_each_api(api: str) -> None:
-    answer = read_answer(json.dumps(SUCCESSES[api]).encode())
+    answer = read_answer(json.dumps(SUCCESSES[api] | {"cost_usd": 0.5}).encode())
     assert (answer.custom_id, answer.text, answer.error) == ("1", "ab", None)
-    assert (answer.input_tokens, answer.output_tokens) == (3, 4)
+    assert (answer.input_tokens, answer.output_tokens, answer.cost_usd) == (3, 4, 0.5)
 
 
 @pytest.mark.parametrize("expected", FAILURES)
@@ -132,7 +132,7 @@ def test_a_table_is_written_again_with_the_answers(tmp_path: Path, form: TableFo
         for row in table.rows():
             assert isinstance(row, Row)
             target.check(row)
-            done = Answer(custom_id=str(row.number), text=text, finish_reason="stop", input_tokens=5, output_tokens=6)
+            done = Answer(custom_id=str(row.number), text=text, input_tokens=5, output_tokens=6, cost_usd=0.000012)
             write(row.cells, done if row.number == 1 else None)
     path = tmp_path / f"out.{form}"
     path.write_bytes(buffer.getvalue())
@@ -142,6 +142,7 @@ def test_a_table_is_written_again_with_the_answers(tmp_path: Path, form: TableFo
     assert [str(cells["new answer"] or "") for cells in again] == [text, ""]
     assert form not in {"csv", "tsv"} or path.read_bytes().endswith(b"\t\n" if form == "tsv" else b",\n")
     assert str(again[0]["new output_tokens"]) == "6"
+    assert again[0]["new cost_usd"] == ("0.000012" if form in {"csv", "tsv"} else 0.000012)
     if form == "parquet":
         assert str(pq.read_schema(path).field("n").type) == "int16"
     if form == "jsonl":

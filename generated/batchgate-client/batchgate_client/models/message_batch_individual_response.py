@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 if TYPE_CHECKING:
     from ..models.canceled_result import CanceledResult
     from ..models.errored_result import ErroredResult
@@ -24,10 +26,13 @@ class MessageBatchIndividualResponse:
     Attributes:
         custom_id (str):
         result (CanceledResult | ErroredResult | ExpiredResult | SucceededResult): The outcome of a request.
+        cost_usd (float | Unset): A field of Batchgate: what the response cost, in US dollars, at the prices of the
+            settings and of the catalogue. Absent if that is not known, and for results that were reused or have failed.
     """
 
     custom_id: str
     result: CanceledResult | ErroredResult | ExpiredResult | SucceededResult
+    cost_usd: float | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,6 +52,8 @@ class MessageBatchIndividualResponse:
         else:
             result = self.result.to_dict()
 
+        cost_usd = self.cost_usd
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -55,6 +62,8 @@ class MessageBatchIndividualResponse:
                 "result": result,
             }
         )
+        if cost_usd is not UNSET:
+            field_dict["cost_usd"] = cost_usd
 
         return field_dict
 
@@ -103,9 +112,12 @@ class MessageBatchIndividualResponse:
 
         result = _parse_result(d.pop("result"))
 
+        cost_usd = d.pop("cost_usd", UNSET)
+
         message_batch_individual_response = cls(
             custom_id=custom_id,
             result=result,
+            cost_usd=cost_usd,
         )
 
         message_batch_individual_response.additional_properties = d

@@ -28,12 +28,15 @@ class UnifiedBatchResult:
             response (UnifiedBatchResponse | Unset): The response of the endpoint.
             result (RawObject | Unset): A JSON object defined in another document; its bytes are kept unchanged.
             error (UnifiedResultError | Unset): Why the request has no response.
+            cost_usd (float | Unset): A field of Batchgate: what the response cost, in US dollars, at the prices of the
+                settings and of the catalogue. Absent if that is not known, and for results that were reused or have failed.
     """
 
     custom_id: str
     response: UnifiedBatchResponse | Unset = UNSET
     result: RawObject | Unset = UNSET
     error: UnifiedResultError | Unset = UNSET
+    cost_usd: float | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,6 +54,8 @@ class UnifiedBatchResult:
         if not isinstance(self.error, Unset):
             error = self.error.to_dict()
 
+        cost_usd = self.cost_usd
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -64,6 +69,8 @@ class UnifiedBatchResult:
             field_dict["result"] = result
         if error is not UNSET:
             field_dict["error"] = error
+        if cost_usd is not UNSET:
+            field_dict["cost_usd"] = cost_usd
 
         return field_dict
 
@@ -97,11 +104,14 @@ class UnifiedBatchResult:
         else:
             error = UnifiedResultError.from_dict(_error)
 
+        cost_usd = d.pop("cost_usd", UNSET)
+
         unified_batch_result = cls(
             custom_id=custom_id,
             response=response,
             result=result,
             error=error,
+            cost_usd=cost_usd,
         )
 
         unified_batch_result.additional_properties = d

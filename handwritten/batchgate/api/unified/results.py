@@ -75,5 +75,6 @@ def _item(line: bytes) -> bytes:
             error=UNSET
             if error is None
             else gateway.UnifiedResultError(code=error.code or UNSET, message=error.message or UNSET),
+            cost_usd=found.cost_usd,
         )
     )

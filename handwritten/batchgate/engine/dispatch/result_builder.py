@@ -45,9 +45,10 @@ class ResultBuilder:
         stated_cost: int | None,
     ) -> ResultLine:
         """Return the result of an answered request, with its cost in its lane, which the provider may have stated."""
-        line = self._rows[batch.dialect].succeeded_line(custom_id, answer)
         usage = self._translator.usage(batch.options.kind, answer)
         spend = spend_on(usage, prices, native=native, stated=stated_cost)
+        cost = None if spend.unpriced else spend.total
+        line = self._rows[batch.dialect].succeeded_line(custom_id, answer, cost=cost)
         return ResultLine(seq=seq, status="succeeded", line=line, usage=usage, spend=spend, called=called)
 
     def errored(

@@ -49,8 +49,8 @@ class RowFormat(Protocol):
         """
         ...
 
-    def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
-        """Return the result line of a request that succeeded."""
+    def succeeded_line(self, custom_id: str, message: bytes, *, cost: int | None = None) -> bytes:
+        """Return the result line of a request that succeeded, with its cost in nano-dollars if that is known."""
         ...
 
     def errored_line(self, custom_id: str, error: RequestError) -> bytes:

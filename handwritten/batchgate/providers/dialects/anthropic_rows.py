@@ -10,6 +10,7 @@ import msgspec
 from batchgate.engine.model.errors import ErrorKind, RequestError, UpstreamError
 from batchgate.engine.model.failure import FailureKind
 from batchgate.engine.ports.rows import InputRow, RowOutcome
+from batchgate.providers.dialects.cost_field import cost_field
 from batchgate.providers.dialects.line_separators import escape_line_separators
 from batchgate.providers.dialects.row_model import change_model, resolve_model
 from batchgate_api.anthropic import (
@@ -80,10 +81,11 @@ class AnthropicRows:
         params, model = resolve_model(_params_of(line), default_model)
         return InputRow(custom_id=self.custom_id(line), params=params, model=model)
 
-    def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
+    def succeeded_line(self, custom_id: str, message: bytes, *, cost: int | None = None) -> bytes:
         """Return the result line of a request that succeeded; of the message, only line separators are escaped."""
         return escape_line_separators(
-            b'{"custom_id":"%s","result":{"type":"succeeded","message":%s}}\n' % (custom_id.encode(), message)
+            b'{"custom_id":"%s","result":{"type":"succeeded","message":%s}%s}\n'
+            % (custom_id.encode(), message, cost_field(cost))
         )
 
     def errored_line(self, custom_id: str, error: RequestError) -> bytes:

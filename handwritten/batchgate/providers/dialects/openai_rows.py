@@ -15,6 +15,7 @@ from batchgate.engine.model.failure import FailureKind
 from batchgate.engine.model.own_urls import own_endpoint_of
 from batchgate.engine.model.provider_call import UpstreamResponse
 from batchgate.engine.ports.rows import InputRow, RowOutcome
+from batchgate.providers.dialects.cost_field import cost_field
 from batchgate.providers.dialects.line_separators import escape_line_separators
 from batchgate.providers.dialects.own_models import own_model
 from batchgate.providers.dialects.row_model import change_model, resolve_model
@@ -116,11 +117,11 @@ class OpenAIRows:
         params, model = resolve_model(bytes(found.body), default_model, path="body")
         return InputRow(custom_id=found.custom_id, params=params, model=model)
 
-    def succeeded_line(self, custom_id: str, message: bytes) -> bytes:
+    def succeeded_line(self, custom_id: str, message: bytes, *, cost: int | None = None) -> bytes:
         """Return the result line of a request that succeeded; of the answer, only line separators are escaped."""
         return escape_line_separators(
-            b'{"id":"%s","custom_id":%s,"response":{"status_code":200,"request_id":null,"body":%s},"error":null}\n'
-            % (_new_line_id(), _ENCODER.encode(custom_id), message)
+            b'{"id":"%s","custom_id":%s,"response":{"status_code":200,"request_id":null,"body":%s},"error":null%s}\n'
+            % (_new_line_id(), _ENCODER.encode(custom_id), message, cost_field(cost))
         )
 
     def errored_line(self, custom_id: str, error: RequestError) -> bytes:

@@ -64,7 +64,9 @@ def openai_result_line(line: bytes, *, kind: RowKind, created: int) -> bytes:
             error = EXPIRED
         case _:
             assert_never(found.result)
-    translated = BatchOutputLine(id=line_id, custom_id=found.custom_id, response=response, error=error)
+    translated = BatchOutputLine(
+        id=line_id, custom_id=found.custom_id, response=response, error=error, cost_usd=found.cost_usd
+    )
     return escape_line_separators(msgspec.json.encode(translated) + b"\n")
 
 
@@ -103,7 +105,7 @@ def anthropic_result_line(line: bytes, *, kind: RowKind) -> bytes:
     except RequestError as error:
         return _ROWS.errored_line(found.custom_id, error)
     result = a.SucceededResult(message=Raw(message))
-    translated = a.MessageBatchIndividualResponse(custom_id=found.custom_id, result=result)
+    translated = a.MessageBatchIndividualResponse(custom_id=found.custom_id, result=result, cost_usd=found.cost_usd)
     return escape_line_separators(msgspec.json.encode(translated) + b"\n")
 
 
