@@ -127,7 +127,8 @@ class _Parquet:
 @contextmanager
 def _parquet(file: BinaryIO, shape: TableShape) -> Iterator[_Parquet]:
     known: Mapping[str, Any] = {field.name: field.type for field in getattr(shape.source, "schema", ())}
-    types = dict.fromkeys(shape.numbers, arrow().int64()) | dict.fromkeys(shape.amounts, arrow().float64()) | known
+    types: dict[str, Any] = dict.fromkeys(shape.numbers, arrow().int64())
+    types |= dict.fromkeys(shape.amounts, arrow().float64()) | dict(known)
     schema = arrow().schema([(name, types.get(name, arrow().string())) for name in shape.columns])
     texts = [name for name in shape.columns if name not in types]
     try:
