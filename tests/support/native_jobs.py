@@ -52,7 +52,7 @@ async def planned_with(
 ) -> tuple[Batch, list[QueuedShard]]:
     """Store a batch with a plan, whose jobs have these seqs; return what to enqueue."""
     batch = await unplanned(store, batch_id, shards=shards)
-    return batch, list(await store.save_plan(batch.key, [planned(batch, *seqs) for seqs in jobs], direct))
+    return batch, list(await store.save_plan(batch.key, [planned(batch, *seqs) for seqs in jobs], direct) or ())
 
 
 async def taken(store: Store) -> NativeJob:

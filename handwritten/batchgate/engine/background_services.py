@@ -52,7 +52,7 @@ class BackgroundServices:
         self.sweeper = self._sweeper(needs, orphan_blobs, report)
         self.steering = SteeringWatch(
             steering=needs.steering,
-            apply_pauses=self._apply_pauses,
+            suspend=self._suspend,
             apply_caps=self.worker.apply_caps,
             apply_contenders=self._apply_contenders,
             batches_with_jobs=lambda: self.native_jobs.batches,
@@ -93,11 +93,11 @@ class BackgroundServices:
         await self.worker.expedite(batch_keys)
 
     def stop_sending(self, batch_key: int, *, expired: bool = False) -> None:
-        """Send no more requests of a batch; if it is paused, its shards need jobs again to be ended."""
+        """Send no more requests of a batch; if it is suspended, its shards need jobs again to be ended."""
         self.worker.stop_batch(batch_key, expired=expired)
         self.native_jobs.wake_batch(batch_key)
         self.task_cleanup.look()
-        if batch_key in self.steering.paused:
+        if batch_key in self.steering.suspended:
             self.steering.look()
 
     def steer(self) -> None:
@@ -116,9 +116,9 @@ class BackgroundServices:
         """Plan the lanes of a batch."""
         self.planner.add(batch_key)
 
-    def _apply_pauses(self, paused: frozenset[int]) -> None:
-        self.worker.apply_pauses(paused)
-        self._queue.withdraw(paused)
+    def _suspend(self, batch_keys: frozenset[int]) -> None:
+        self.worker.suspend(batch_keys)
+        self._queue.withdraw(batch_keys)
 
     async def _apply_contenders(self, contenders: Contenders) -> None:
         self._router.set_contenders(contenders)

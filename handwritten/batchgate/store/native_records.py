@@ -11,7 +11,7 @@ from msgspec import Struct
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.errors import StaleClaim
 from batchgate.engine.model.lane import LanePart
-from batchgate.engine.model.native_job import NativeJob, bounds_of, unpack_between, unpack_set
+from batchgate.engine.model.native_job import ACTIVE_STATES, NativeJob, bounds_of, unpack_between, unpack_set
 from batchgate.engine.model.price import Spend
 from batchgate.engine.model.shard import ResultChunk, Shard
 from batchgate.store.records import Row, spend_row, unpack_seqs
@@ -25,6 +25,31 @@ class LateAnswerCount(Struct, frozen=True, kw_only=True):
     spend: Spend
     at: int
     """When it was found, in microseconds since the epoch."""
+
+
+class StoredPlan(Struct, frozen=True, kw_only=True):
+    """What the plan of a batch stores."""
+
+    batch_key: int
+    jobs: Sequence[NativeJob]
+    direct_shards: Sequence[int]
+    lanes: Sequence[LanePart]
+    kept: Sequence[NativeJob]
+    """The jobs that were active when the plan was begun; it has none of their requests."""
+
+
+def released_by_plan(plan: StoredPlan, held: Sequence[Row], jobs: Iterable[Row], *, has_jobs: bool) -> set[int]:
+    """Return the indexes of the held shards that a plan releases.
+
+    Those with direct requests, and those of jobs that have ended meanwhile: no other end of a job releases them. All
+    of them, if there is no new job.
+    """
+    shards = {int(row["shard"]) for row in held}
+    if not has_jobs:
+        return shards
+    active = {row["key"] for row in jobs if row["state"] in ACTIVE_STATES}
+    ended = [job for job in plan.kept if job.key not in active]
+    return shards.intersection(plan.direct_shards).union(*(shards_of_job(held, job.seqs) for job in ended))
 
 
 def native_job_row(job: NativeJob) -> dict[str, object]:

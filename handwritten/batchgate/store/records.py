@@ -249,6 +249,8 @@ def batch_from_row(row: Row) -> Batch:
         priority=row["priority"],
         priority_scope=row["priority_scope"],
         cap=_cap_from_row(row),
+        awaits_plan=bool(row["awaits_plan"]),
+        lane_changes=row["lane_changes"],
         retried_calls=_retried_from_row(row),
     )
 
@@ -298,6 +300,8 @@ def steering_row(batch: Batch) -> dict[str, object]:
         "priority_scope": batch.priority_scope,
         "concurrency": batch.cap.limit,
         "concurrency_changes": batch.cap.changes,
+        "awaits_plan": batch.awaits_plan,
+        "lane_changes": batch.lane_changes,
     }
 
 

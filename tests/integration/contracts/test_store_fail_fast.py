@@ -63,7 +63,7 @@ async def test_the_first_results_of_several_shards_pause_a_batch_if_they_are_the
     assert found.pause is not None
     assert (found.pause.code, found.pause.by, found.pause.since) == ("identical_errors", "", AT)
     assert found.pause.reason == "the first 3 results for m are the same error: no such model"
-    assert await store.steering.paused_batches() == [batch.key]
+    assert await store.steering.suspended_batches() == [batch.key]
     assert await store.claim_shard(third) is None
     assert [(entry.at, entry.action, entry.by, entry.detail) for entry in await store.steering.timeline(batch.key)] == [
         (AT, "paused", "", found.pause.reason)

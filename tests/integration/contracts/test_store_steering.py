@@ -8,7 +8,6 @@ import pytest
 
 from batchgate.engine.model.batch import BatchPause
 from batchgate.engine.model.concurrency_cap import ConcurrencyCap
-from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.priority import Contender, Priority
 from batchgate.engine.model.steering import (
     TIMELINE_ENTRIES,
@@ -16,7 +15,6 @@ from batchgate.engine.model.steering import (
     Pause,
     Resume,
     SetConcurrency,
-    SetLane,
     SetPriority,
 )
 from batchgate.store.postgres import PostgresStore
@@ -52,7 +50,7 @@ async def test_a_pause_is_stored_with_who_when_and_why_and_a_second_one_changes_
     assert paused.pause is not None
     assert (paused.pause.since, paused.pause.by, paused.pause.reason) == (1100, "key", "why")
     assert again == paused == await store.find_batch("w", "a")
-    assert await store.steering.paused_batches() == [batch.key]
+    assert await store.steering.suspended_batches() == [batch.key]
     assert await actions(store, batch.key) == [(1100, "paused", "key", "why")]
 
 
@@ -70,16 +68,6 @@ async def test_another_pause_only_changes_what_happens_to_native_jobs(store: Ste
         (1200, "paused", "second", "native jobs: wait"),
     ]
     assert await store.steering.latest_actions([batch.key, batch.key + 1]) == {batch.key: 3}
-
-
-async def test_a_batch_is_moved_to_the_lane_direct_once_and_not_back(store: SteerableStore) -> None:
-    batch, _ = await create(store, "a")
-    for lane in (*get_args(Lane), "direct"):
-        moved = await store.steering.steer_batch("w", "a", SetLane(lane=lane), by="key", now=1100)
-    assert moved == await store.find_batch("w", "a")
-    assert moved is not None
-    assert (moved.options.lane, moved.options.may_have_jobs) == ("direct", True)
-    assert await actions(store, batch.key) == [(1100, "lane_changed", "key", "direct")]
 
 
 async def test_a_pause_since_results_cannot_be_reused_replaces_a_requested_one_and_no_other(
@@ -101,7 +89,7 @@ async def test_a_batch_is_resumed_once(store: SteerableStore) -> None:
     await pause(store, "a")
     for now in (1200, 1300):
         assert await store.steering.steer_batch("w", "a", Resume(), by="", now=now) == batch
-    assert await store.steering.paused_batches() == []
+    assert await store.steering.suspended_batches() == []
     assert await actions(store, batch.key) == [(1100, "paused", "key", "why"), (1200, "resumed", "", None)]
 
 
@@ -198,7 +186,7 @@ async def test_the_expiry_of_a_paused_batch_ends_its_pause(store: SteerableStore
     await pause(store, "a")
     assert await store.overdue_batches(1500) == [batch.key]
     await store.expire_batch(batch.key, 1500)
-    assert await store.steering.paused_batches() == []
+    assert await store.steering.suspended_batches() == []
     assert await store.finalizable_batches() == [batch.key]
 
 
@@ -210,7 +198,7 @@ async def test_a_batch_that_is_canceling_or_has_ended_is_not_paused(store: Steer
     await store.append_chunk(claim, EMPTY, shard_done=False)
     await end(store, batch, [job])
     await pause(store, "a")
-    assert await store.steering.paused_batches() == []
+    assert await store.steering.suspended_batches() == []
     assert await actions(store, batch.key) == []
 
 

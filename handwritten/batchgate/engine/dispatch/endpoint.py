@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from math import inf
+from typing import Final
 
 import msgspec
 from msgspec import UnsetType
@@ -135,6 +136,9 @@ class AccountEndpoint:
         logger.warning("cannot read the key of account %r: %s", self.account.name, problem, extra=fields)
 
 
+LANE_DIRECT: Final = LaneReason("lane_direct", "the lane is direct")
+
+
 def lane_of(options: BatchOptions, endpoint: AccountEndpoint) -> Lane:
     """Return the lane that a batch asks for, or else the one that the account had at its creation, or has now."""
     if not isinstance(options.lane, UnsetType):
@@ -146,7 +150,7 @@ def lane_of(options: BatchOptions, endpoint: AccountEndpoint) -> Lane:
 def reason_of_account(options: BatchOptions, endpoint: AccountEndpoint) -> LaneReason | None:
     """Return why no request of a batch to this account can travel in a job, whatever it contains; None if some may."""
     if lane_of(options, endpoint) == "direct":
-        return LaneReason("lane_direct", "the lane is direct")
+        return LANE_DIRECT
     if endpoint.batches is None:
         return LaneReason("no_batch_api", f"lane: account {endpoint.account.name!r} has no batch API")
     return None

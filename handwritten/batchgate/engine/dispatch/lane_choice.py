@@ -93,9 +93,9 @@ def largest_row(limits: LaneLimits) -> int:
     return min(limits.max_row_bytes, int(USED_PART * limits.max_bytes))
 
 
-def reason_to_batch(batch: Batch, endpoint: AccountEndpoint) -> LaneReason:
-    """Return why requests travel in jobs that can."""
-    if lane_of(batch.options, endpoint) == "native":
+def reason_to_batch(*, is_asked_for: bool) -> LaneReason:
+    """Return why requests travel in jobs that can; ``is_asked_for``: in the lane ``native``."""
+    if is_asked_for:
         return LaneReason("lane_native", "the lane is native")
     return LaneReason("cheaper", "the provider's batch API is cheaper")
 

@@ -77,9 +77,9 @@ class Worker:
         self._being_claimed: set[QueuedShard] = set()
         self._stopped_during_claims: set[int] = set()
         """The keys of batches that were stopped while shards were being claimed."""
-        self._paused: frozenset[int] = frozenset()
+        self._suspended: frozenset[int] = frozenset()
         self._times_steered = 0
-        """How often the paused batches were looked up."""
+        """How often the suspended batches were looked up."""
         self._admission = AdmissionControl(self._resume, requests=claim_policy.capacity(concurrency))
         queue.on_jobs_lost(self._abandon_all)
 
@@ -121,21 +121,21 @@ class Worker:
             if run.claim.batch.key == batch_key:
                 run.stop(release=False, expired=expired)
 
-    def apply_pauses(self, paused: frozenset[int]) -> None:
+    def suspend(self, batch_keys: frozenset[int]) -> None:
         """Send no requests of these batches, and those of all others again; requests in flight finish and count.
 
-        The jobs of a paused batch are dropped, so that it holds nothing here: all of its shards get jobs again when it
-        is resumed.
+        They are paused, or await a new plan. Their jobs are dropped, so that they hold nothing here: shards that are to
+        run get jobs again when that is over.
         """
-        resumed, self._paused = self._paused - paused, paused
+        resumed, self._suspended = self._suspended - batch_keys, batch_keys
         self._times_steered += 1
         for run in self._runs.values():
-            if run.claim.batch.key in paused:
+            if run.claim.batch.key in batch_keys:
                 run.pause()
             elif run.claim.batch.key in resumed:
                 run.unpause()
         for job in self._held.difference(self._runs, self._being_claimed):
-            if job.batch_key in paused:
+            if job.batch_key in batch_keys:
                 self._complete(job)
 
     @property
@@ -160,7 +160,7 @@ class Worker:
             key = run.claim.batch.key
             if key in changed and self._caps.part(key) == 0:
                 run.stop(release=True)
-            elif key in changed and key not in self._paused:  # its requests are admitted anew, by the new part
+            elif key in changed and key not in self._suspended:  # its requests are admitted anew, by the new part
                 run.pause()
                 run.unpause()
         for key in changed:
@@ -212,7 +212,7 @@ class Worker:
     async def _reclaim_held_shards(self) -> None:
         while True:
             job = await self._to_reclaim.get()
-            # A job that was dropped meanwhile, because its batch was paused, may be here again, and run.
+            # A job that was dropped meanwhile, because its batch was suspended, may be here again, and run.
             if job in self._held and job not in self._runs and job not in self._being_claimed:
                 await self._claim_and_start(job)
 
@@ -283,7 +283,7 @@ class Worker:
         )
         if self._is_stopped(claim):
             run.stop(release=False)
-        elif claim.batch.key in self._paused:
+        elif claim.batch.key in self._suspended:
             run.pause()
         self._admission.announce(job)
         self._runs[job] = run
@@ -323,7 +323,7 @@ class Worker:
         match end:
             case RunEnd.FINALIZABLE | RunEnd.DONE | RunEnd.WITHHELD:
                 self._complete(job)
-            case RunEnd.PAUSED if job.batch_key in self._paused:
+            case RunEnd.PAUSED if job.batch_key in self._suspended:
                 self._complete(job)
             case RunEnd.PAUSED:
                 self._to_reclaim.put_nowait(job)

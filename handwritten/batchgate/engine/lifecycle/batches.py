@@ -262,7 +262,9 @@ class Batches:
         return await self._store.find_faults(batch.key) or batch.first_faults
 
     async def lanes(self, batch: Batch) -> Sequence[LanePart]:
-        """Return which lanes the requests of a batch take, and why; empty until that is decided."""
+        """Return which lanes the requests of a batch take, and why; empty until that is decided, or decided anew."""
+        if batch.awaits_plan and batch.lane_changes:
+            return ()
         planned = await self._store.lanes_of(batch.key) if batch.options.may_have_jobs else ()
         return planned or self._unplanned_lanes(batch)
 

@@ -35,7 +35,6 @@ from batchgate.engine.storage.storage_probe import StorageProbe
 
 SHORTEST_NOTICE: Final = 60 * MICROSECONDS
 """A deadline is moved to a time that is at least this far away: whoever wants less cancels the batch."""
-LANE_CHANGES: Final = "can only be moved to the lane direct, or from native to auto"
 
 
 class BatchSteering:
@@ -135,16 +134,16 @@ class BatchSteering:
         return batch
 
     async def set_lane(self, workspace: str, batch_id: str, lane: Lane, *, by: str) -> Batch:
-        """Move a batch to another lane.
+        """Let the requests of a batch that have no result and are not in flight take another lane.
 
-        Raises `RefusedError` if it has stopped, or if its requests would have to be put into jobs.
+        Raises `RefusedError` if it has stopped, or if all of its requests have results.
         """
         batch = await self._steer(workspace, batch_id, SetLane(lane=lane), by=by)
         if batch.options.lane == lane:
             return batch
-        if batch.status in {"validating", "in_progress"} and batch.expires_at > self._clock.now():
-            message = f"lane: batch {batch.id!r} {LANE_CHANGES}, not to {lane}"
-            raise RefusedError("invalid_request_error", message, param="lane")
+        if batch.status == "in_progress" and batch.is_answered:
+            message = f"All requests of batch {batch.id!r} have results; its lane cannot be changed."
+            raise RefusedError("invalid_request_error", message)
         raise _stopped(batch, "its lane cannot be changed")
 
     async def timeline(self, workspace: str, batch_id: str) -> Sequence[TimelineEntry]:

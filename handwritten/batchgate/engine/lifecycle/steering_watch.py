@@ -25,9 +25,9 @@ INTERVAL: Final = 1.0  # seconds between two looks without a signal
 
 
 class SteeringWatch:
-    """Keeps the worker and the native jobs to the pauses, concurrency caps and priorities in the store.
+    """Keeps the worker and the native jobs to the pauses, lane changes, concurrency caps and priorities in the store.
 
-    ``apply_pauses`` gets the keys of the paused batches.
+    ``suspend`` gets the keys of the batches whose shards no worker may run: paused ones, and others that await a plan.
     ``apply_caps`` gets the concurrency caps, at each look.
     ``apply_contenders`` gets the batches of workspaces whose batches differ in priority, whenever these change.
     ``wake_jobs`` gets the key of a batch with native jobs here, which ``batches_with_jobs`` returns, after each action.
@@ -37,7 +37,7 @@ class SteeringWatch:
         self,
         *,
         steering: SteeringStore,
-        apply_pauses: Callable[[frozenset[int]], None],
+        suspend: Callable[[frozenset[int]], None],
         apply_caps: Callable[[ConcurrencyCaps], None],
         apply_contenders: Callable[[Contenders], Awaitable[None]],
         batches_with_jobs: Callable[[], frozenset[int]],
@@ -46,7 +46,7 @@ class SteeringWatch:
         report: HealthReporter,
     ) -> None:
         self._steering = steering
-        self._apply_pauses = apply_pauses
+        self._suspend = suspend
         self._apply_caps = apply_caps
         self._apply_contenders = apply_contenders
         self._batches_with_jobs = batches_with_jobs
@@ -54,8 +54,8 @@ class SteeringWatch:
         self._enqueue_missing = enqueue_missing
         self._report = report
         self._signaled = asyncio.Event()
-        self.paused: frozenset[int] = frozenset()
-        """The keys of the paused batches, as of the last look."""
+        self.suspended: frozenset[int] = frozenset()
+        """The keys of the suspended batches, as of the last look."""
         self._contenders: Contenders = {}
         self._actions: Mapping[int, int] = {}
         """The numbers of the latest actions on batches with jobs here, as of the last look."""
@@ -91,10 +91,10 @@ class SteeringWatch:
         return False
 
     async def _look(self, *, signaled: bool) -> None:
-        paused = frozenset(await self._steering.paused_batches())
-        before, self.paused = self.paused, paused
-        resumed = before - paused
-        self._apply_pauses(paused)
+        suspended = frozenset(await self._steering.suspended_batches())
+        before, self.suspended = self.suspended, suspended
+        resumed = before - suspended
+        self._suspend(suspended)
         self._apply_caps(await self._steering.concurrency_caps())
         if signaled or resumed:
             await self._enqueue_missing()

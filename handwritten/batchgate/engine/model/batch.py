@@ -249,6 +249,10 @@ class Batch(Struct, frozen=True, kw_only=True):
     """With which batches it competes by its priority."""
     cap: ConcurrencyCap = ConcurrencyCap()
     """How many of its direct calls may be in flight."""
+    awaits_plan: bool = False
+    """Whether no worker claims its shards until `NativeJobStore.save_plan` says which requests run in which lane."""
+    lane_changes: int = 0
+    """How often a caller has moved it to another lane. Before the first time, only a plan gives it native jobs."""
     retried_calls: tuple[RetriedCalls, ...] = ()
     """Its calls that failed and were made again, the most frequent reason first."""
 
@@ -270,6 +274,11 @@ class Batch(Struct, frozen=True, kw_only=True):
         """When the batch was canceled or expires, whichever comes first."""
         canceled = self.cancel_initiated_at
         return self.expires_at if canceled is None else min(canceled, self.expires_at)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether all of its requests have results, though it may not have ended yet."""
+        return self.counts.succeeded + self.counts.errored >= self.counts.total > 0
 
     @property
     def blobs(self) -> tuple[str, ...]:

@@ -82,7 +82,9 @@ class NativeJob(Struct, frozen=True, kw_only=True):
     paid_twice: int | None = None
     """Requests that it answered after others had been called in their place; None while that is not known."""
     replans: bool = False
-    """Whether requests that it leaves unanswered go into another job: it was canceled for a pause."""
+    """Whether requests that it leaves unanswered go into another job, unless the lane of its batch is ``direct``.
+
+    It was canceled for a pause, or because its batch was moved, which may be moved back meanwhile."""
 
     @property
     def may_exist(self) -> bool:

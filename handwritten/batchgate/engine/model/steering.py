@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import UNSET, Struct, structs
 
-from batchgate.engine.model.batch import Batch, BatchOptions, BatchPause, BatchPauseCode, PausedJobs
+from batchgate.engine.model.batch import Batch, BatchPause, BatchPauseCode, PausedJobs
 from batchgate.engine.model.budget import BudgetPauseCode, is_reached, reached_text
 from batchgate.engine.model.concurrency_cap import ConcurrencyCap
 from batchgate.engine.model.lane import Lane
@@ -121,7 +121,7 @@ def steered(batch: Batch, action: Action, *, by: str, at: int) -> tuple[Batch, T
             detail = "none" if action.limit is None else str(action.limit)
             entry = TimelineEntry(at=at, action="concurrency_changed", by=by, detail=detail)
         case SetLane():
-            changed = structs.replace(batch, options=_with_lane(batch.options, action.lane))
+            changed = _with_lane(batch, action.lane)
             entry = TimelineEntry(at=at, action="lane_changed", by=by, detail=action.lane)
     return None if changed == batch else (changed, entry)
 
@@ -161,13 +161,19 @@ def _with_cap(batch: Batch, limit: int | None) -> Batch:
     return structs.replace(batch, cap=ConcurrencyCap(limit, batch.cap.changes + 1))
 
 
-def _with_lane(options: BatchOptions, lane: Lane) -> BatchOptions:
-    """Return options with another lane; unchanged if it would put requests into jobs, which only a plan does."""
-    if lane == options.lane:
-        return options
+def _with_lane(batch: Batch, lane: Lane) -> Batch:
+    """Return a batch with another lane; unchanged if all of its requests have results.
+
+    It is planned anew if more of its requests may travel in jobs than in its present lane.
+    """
+    before = batch.options
+    if lane == before.lane or batch.is_answered:
+        return batch
+    options = structs.replace(before, lane=lane, account_lanes=UNSET)
     if lane == "direct":
-        return structs.replace(options, lane=lane, account_lanes=UNSET, left_jobs=True)
-    return structs.replace(options, lane=lane) if (options.lane, lane) == ("native", "auto") else options
+        options = structs.replace(options, left_jobs=True)
+    awaits_plan = batch.awaits_plan or (lane != "direct" and before.lane != "native")
+    return structs.replace(batch, options=options, lane_changes=batch.lane_changes + 1, awaits_plan=awaits_plan)
 
 
 def _with_budget(batch: Batch, budget: int | None, *, by: str, at: int) -> Batch:

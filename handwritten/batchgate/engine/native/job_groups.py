@@ -114,13 +114,13 @@ class JobGroups:
         outnumbered = self._outnumbered()
         for key, group in self._groups.items():
             (account, model, _), endpoint = key, group.route.endpoint
+            is_called = lane_of(self._batch.options, endpoint) != "native"
             small = reason_for_size(self._batch, endpoint, group.requests)
             small = small or (TOO_MANY_GROUPS if key in outnumbered else None)
             if small is not None:
-                is_called = lane_of(self._batch.options, endpoint) != "native"
                 parts.add(group.route.key, "direct" if is_called else "none", small, group.requests)
                 continue
-            parts.add(group.route.key, "native", reason_to_batch(self._batch, endpoint), group.requests)
+            parts.add(group.route.key, "native", reason_to_batch(is_asked_for=not is_called), group.requests)
             batches = endpoint.batches
             assert batches is not None  # the lane was chosen by it
             group.balance()

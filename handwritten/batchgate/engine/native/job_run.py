@@ -232,7 +232,9 @@ class JobRun:
                 await self._submission.resume(batch, endpoint, batches, stop)
             case "running":
                 pause = PAUSED if stop is None and batch.pause and batch.pause.native_jobs == "cancel" else None
-                await self._watch.watch(batch, endpoint, batches, stop or pause, replans=pause is not None)
+                # A batch that was moved may be moved back, before or after the job has ended.
+                replans = pause is not None or stop == MOVED
+                await self._watch.watch(batch, endpoint, batches, stop or pause, replans=replans)
             case "collecting":
                 await self._collect(batch, endpoint, batches)
             case _:

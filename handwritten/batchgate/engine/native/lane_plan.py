@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from batchgate.engine.dispatch.admission import LimiterKey
-from batchgate.engine.dispatch.endpoint import lane_of
-from batchgate.engine.dispatch.lane_choice import reason_of_request, reason_of_route
+from batchgate.engine.dispatch.endpoint import LANE_DIRECT, lane_of
+from batchgate.engine.dispatch.lane_choice import reason_of_request, reason_of_route, reason_to_batch
 from batchgate.engine.dispatch.prepared_request import PreparedRequest
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.lane import LanePart, LaneReason
@@ -36,6 +36,12 @@ class LanePlan:
             is_called = lane_of(self._batch.options, request.route.endpoint) != "native"
             self._parts.add(key, "direct" if is_called else "none", reason)
         return reason
+
+    def keep(self, job: NativeJob) -> None:
+        """Add the requests of a job that the batch has already: it was moved to its present lane."""
+        is_canceled = self._batch.options.lane == "direct"
+        reason = LANE_DIRECT if is_canceled else reason_to_batch(is_asked_for=self._batch.options.lane == "native")
+        self._parts.add((job.account, job.model), "direct" if is_canceled else "native", reason, job.requests)
 
     def jobs(self, now: int) -> Sequence[NativeJob]:
         """Return the jobs, once all requests have been added."""

@@ -81,51 +81,70 @@ class NativePlanner:
 
     async def _begin(self, batch_key: int) -> None:
         """Plan a batch, or let it wait for the results that it reuses; a canceled or expired one does not wait."""
-        if (batch := await self._find(batch_key)) is None:
+        if (batch := await self._store.find_unplanned(batch_key)) is None:
             return
-        if batch.options.reused_batch is not None and self._is_open(batch):
+        if self._is_open(batch) and await self._awaits_reuse(batch):
             self._reuses.add(batch_key)
         else:
             await self._plan(batch, await self._store.list_shards(batch), frozenset())
 
+    async def _awaits_reuse(self, batch: Batch) -> bool:
+        """Return whether a batch takes over results before its plan: it does so once, before the first one."""
+        return batch.options.reused_batch is not None and not await self._store.lanes_of(batch.key)
+
     async def _reuse_and_plan(self, batch_key: int) -> None:
         """Let a batch take over results, and plan its other requests."""
-        if (batch := await self._find(batch_key)) is None:
+        if (batch := await self._store.find_unplanned(batch_key)) is None:
             return
         claims = await self._store.list_shards(batch)
         try:
             finished = await self._reuse(batch, claims)
         except StaleClaim:
             return  # it was planned meanwhile: by another process, or since it was canceled or has expired
-        if (batch := await self._find(batch_key)) is not None:
+        if (batch := await self._store.find_unplanned(batch_key)) is not None:
             await self._plan(batch, claims, finished)
-
-    async def _find(self, batch_key: int) -> Batch | None:
-        """Find a batch that can be planned."""
-        batch = await self._store.find_batch_by_key(batch_key)
-        return None if batch is None or batch.ended_at is not None or batch.status == "validating" else batch
 
     def _is_open(self, batch: Batch) -> bool:
         """Return whether requests of a batch may still be sent."""
         return batch.status == "in_progress" and not self._clock.has_passed(batch.expires_at)
 
     async def _plan(self, batch: Batch, claims: Sequence[Claim], finished: frozenset[int]) -> None:
-        """Choose the lanes of the requests without a result, and store them."""
+        """Choose the lanes of the requests without a result and of no job, and store them."""
+        kept: Sequence[NativeJob] = ()
+        if batch.lane_changes:  # it may have run before: the jobs are read first, as their results come while they are
+            kept = await self._store.active_jobs([batch.key])
+            finished |= await self._finished(claims)
         plan = LanePlan(batch)
         if self._is_open(batch):
-            async with aclosing(read_shards(self._blobs, claims)) as shards:
-                async for lines in shards:
-                    open_lines = [(seq, line) for seq, line in lines if seq not in finished] if finished else lines
-                    await self._add(batch, open_lines, plan)
+            for job in kept:
+                plan.keep(job)
+            await self._add_open(batch, claims, finished.union(*(unpack_set(job.seqs) for job in kept)), plan)
         # It takes 100 ms if they are many.
-        jobs, direct = await asyncio.to_thread(_jobs, plan, claims, self._clock.now())
+        jobs, direct = await asyncio.to_thread(_jobs, plan, kept, claims, self._clock.now())
         hit_failpoint("native_grouped")
-        queued = await shielded(self._store.save_plan(batch.key, jobs, direct, plan.listed()))
+        saving = self._store.save_plan(
+            batch.key, jobs, direct, plan.listed(), lane_changes=batch.lane_changes, kept=kept
+        )
+        queued = await shielded(saving)
         hit_failpoint("native_planned")
+        if queued is None:
+            return
         self._telemetry.batch_planned(batch, jobs)
         self._queue.enqueue(queued)
         self._planned()
         _log_lanes(batch, plan)
+
+    async def _finished(self, claims: Sequence[Claim]) -> frozenset[int]:
+        """Read which requests have results."""
+        chunks = [await self._store.list_chunks(claim.batch.key, claim.shard.index) for claim in claims]
+        return frozenset(seq for entries in chunks for entry in entries for seq in entry.seqs)
+
+    async def _add_open(self, batch: Batch, claims: Sequence[Claim], taken: frozenset[int], plan: LanePlan) -> None:
+        """Add the requests of a batch that are not taken."""
+        open_claims = [claim for claim in claims if not taken.issuperset(claim.shard.seqs)]
+        async with aclosing(read_shards(self._blobs, open_claims)) as shards:
+            async for lines in shards:
+                await self._add(batch, [(seq, line) for seq, line in lines if seq not in taken], plan)
 
     async def _add(self, batch: Batch, lines: Sequence[tuple[int, bytes]], plan: LanePlan) -> None:
         """Add the requests of one shard."""
@@ -140,10 +159,12 @@ class NativePlanner:
                 await asyncio.sleep(0)
 
 
-def _jobs(plan: LanePlan, claims: Sequence[Claim], now: int) -> tuple[Sequence[NativeJob], Sequence[int]]:
-    """Return the jobs, and the indexes of the shards with requests that are in none."""
+def _jobs(
+    plan: LanePlan, kept: Sequence[NativeJob], claims: Sequence[Claim], now: int
+) -> tuple[Sequence[NativeJob], Sequence[int]]:
+    """Return the new jobs, and the indexes of the shards with requests that are neither in them nor in kept ones."""
     jobs = plan.jobs(now)
-    native = {seq for job in jobs for seq in unpack_set(job.seqs)}
+    native = {seq for job in (*jobs, *kept) for seq in unpack_set(job.seqs)}
     return jobs, [claim.shard.index for claim in claims if not native.issuperset(claim.shard.seqs)]
 
 

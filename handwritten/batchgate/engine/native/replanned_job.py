@@ -1,4 +1,4 @@
-"""Plans requests anew that a job leaves unanswered, since it was canceled for a pause."""
+"""Plans requests anew that a job leaves unanswered, since it was canceled for a pause or a move to another lane."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def replanned_job(
 ) -> NativeJob | None:
     """Return a new job of the requests without a result; None if these run as those of any other job that has ended.
 
-    That is so if nobody has canceled the job for a pause, if its batch is over or was moved to the lane ``direct``, and
-    if the requests are too few for a job.
+    That is so if nobody has canceled the job for a pause or a move, if its batch is over or has the lane ``direct``,
+    and if the requests are too few for a job.
     """
     if not job.replans or not missing or batch is None or endpoint is None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.native_job import NativeJob
@@ -16,13 +17,22 @@ class NativeJobStore(Protocol):
     """Keeps jobs; every write is durable when its call returns. Raises `StoreError`.
 
     The shards of a batch that was created to be planned (`NewBatch.planned`) are *held*: they are in no queue, no
-    worker claims them, and neither a cancel nor an expiry closes them. A plan releases those with requests for the
-    direct lane; the end of a job releases those with requests of it. A claim of a shard names the requests of active
+    worker claims them, and neither a cancel nor an expiry closes them. So are those of a batch that a caller moves into
+    jobs, each as soon as no worker has it. A plan releases those with requests for the direct lane; once there is one,
+    the end of a job releases those with requests of it. A claim of a shard names the requests of active
     jobs as `Claim.withheld`.
     """
 
     async def unplanned_batches(self) -> Sequence[int]:
         """Read the keys of the batches in progress or canceling that wait for their plan."""
+        ...
+
+    async def find_unplanned(self, batch_key: int) -> Batch | None:
+        """Read such a batch; None if there is none with this key, or while a worker has a shard of it.
+
+        From then on until its plan is saved, no shard of it is claimed or released, so its direct requests get no
+        results. Those of its active jobs do.
+        """
         ...
 
     async def append_reused(self, claim: Claim, chunk: ResultChunk) -> None:
@@ -38,11 +48,16 @@ class NativeJobStore(Protocol):
         jobs: Sequence[NativeJob],
         direct_shards: Sequence[int],
         lanes: Sequence[LanePart] = (),
-    ) -> Sequence[QueuedShard]:
-        """Store the jobs and lanes of a batch and release shards, once: a second plan changes and returns nothing.
+        *,
+        lane_changes: int = 0,
+        kept: Sequence[NativeJob] = (),
+    ) -> Sequence[QueuedShard] | None:
+        """Store the jobs and lanes of a batch and release shards, once: a second plan changes nothing.
 
-        Returns what to enqueue. A plan without jobs releases all shards. A batch that is canceling by now gets no jobs
-        and no lanes, so all of its shards are released.
+        Returns what to enqueue; None if the batch does not await this plan, or was moved to another lane since the
+        plan was begun, when it had ``lane_changes``. A plan without jobs releases all shards. A batch that is canceling
+        by now gets no jobs and no lanes, so all of its shards are released. ``kept`` are the jobs that were active when
+        the plan was begun: the shards of those that have ended since are released too.
         """
         ...
 

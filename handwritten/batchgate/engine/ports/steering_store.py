@@ -14,7 +14,7 @@ from batchgate.engine.model.steering import Action, TimelineEntry
 class SteeringStore(Protocol):
     """Steers batches; every write is durable when its call returns. Raises `StoreError`.
 
-    The shards of a paused batch are in no queue, and no worker claims them. The pause of a batch ends when it is
+    The shards of a suspended batch are in no queue, and no worker claims them. The pause of a batch ends when it is
     resumed, is canceled, expires, or has ended. Results pause a batch too, in the transaction that stores them.
     """
 
@@ -29,8 +29,11 @@ class SteeringStore(Protocol):
         """
         ...
 
-    async def paused_batches(self) -> Sequence[int]:
-        """Read the keys of the paused batches."""
+    async def suspended_batches(self) -> Sequence[int]:
+        """Read the keys of the batches whose shards no worker may run.
+
+        They are paused, or a caller has moved them into native jobs and they await their plan.
+        """
         ...
 
     async def contenders(self) -> Contenders:

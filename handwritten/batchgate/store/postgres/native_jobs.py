@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.native_job import ACTIVE_STATES, NativeJob
@@ -16,6 +17,7 @@ from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.store.budget_records import charged_by_late_answers, spender_columns
 from batchgate.store.native_records import (
     LateAnswerCount,
+    StoredPlan,
     can_hold,
     closed_shard,
     finished_seqs,
@@ -25,6 +27,7 @@ from batchgate.store.native_records import (
     native_job_from_row,
     native_job_row,
     needs_storing,
+    released_by_plan,
     shards_of_job,
     stale_job,
     withheld_seqs,
@@ -47,6 +50,11 @@ class PostgresNativeJobs:
         """Read the keys of the batches that wait for their plan."""
         return [row["key"] for row in await self._pool.fetch_all("unplanned_batches", {})]
 
+    async def find_unplanned(self, batch_key: int) -> Batch | None:
+        """Read a batch that waits for its plan, and whose shards no worker has."""
+        row = await self._pool.fetch_one("find_unplanned", {"batch_key": batch_key})
+        return None if row is None else batch_from_row(row)
+
     async def append_reused(self, claim: Claim, chunk: ResultChunk) -> None:
         """Write results that requests of a held shard take over; nothing if they have them already."""
         await self._pool.write(lambda transaction: _append_reused(transaction, claim, chunk), repeatable=True)
@@ -57,11 +65,13 @@ class PostgresNativeJobs:
         jobs: Sequence[NativeJob],
         direct_shards: Sequence[int],
         lanes: Sequence[LanePart] = (),
-    ) -> Sequence[QueuedShard]:
-        """Store the jobs and lanes of a batch, and release shards; does nothing if the batch has its plan."""
-        return await self._pool.write(
-            lambda transaction: _save_plan(transaction, batch_key, jobs, direct_shards, lanes), repeatable=True
-        )
+        *,
+        lane_changes: int = 0,
+        kept: Sequence[NativeJob] = (),
+    ) -> Sequence[QueuedShard] | None:
+        """Store the jobs and lanes of a batch, and release shards; does nothing if the batch awaits no such plan."""
+        plan = StoredPlan(batch_key=batch_key, jobs=jobs, direct_shards=direct_shards, lanes=lanes, kept=kept)
+        return await self._pool.write(lambda transaction: _save_plan(transaction, plan, lane_changes), repeatable=True)
 
     async def lanes_of(self, batch_key: int) -> Sequence[LanePart]:
         """Read which lanes the plan of a batch has chosen for its requests."""
@@ -151,24 +161,21 @@ async def _append_reused(transaction: Transaction, claim: Claim, chunk: ResultCh
         await store_results(transaction, batch, {**place, "number": numbered["number"]}, chunk, counts)
 
 
-async def _save_plan(
-    transaction: Transaction,
-    batch_key: int,
-    jobs: Sequence[NativeJob],
-    direct_shards: Sequence[int],
-    lanes: Sequence[LanePart],
-) -> Sequence[QueuedShard]:
-    batch = await transaction.fetch_one("end_planning", {"batch_key": batch_key})
+async def _save_plan(transaction: Transaction, plan: StoredPlan, lane_changes: int) -> Sequence[QueuedShard] | None:
+    params: Params = {"batch_key": plan.batch_key}
+    batch = await transaction.fetch_one("end_planning", {**params, "lane_changes": lane_changes})
     if batch is None:
-        return []
-    planned = jobs if batch["status"] == "in_progress" else ()
+        return None
+    planned = plan.jobs if batch["status"] == "in_progress" else ()
     for job in planned:
         await transaction.execute("insert_native_job", native_job_row(job))
-    if lanes and batch["status"] == "in_progress":
-        await transaction.execute("insert_lanes", lanes_row(batch_key, lanes))
-    held = {row["shard"] for row in await transaction.fetch_all("held_shards", {"batch_key": batch_key})}
-    released = await _release_shards(transaction, batch_key, held.intersection(direct_shards) if planned else held)
-    await close_answered_shards(transaction, batch_key)  # by results that are taken over
+    if plan.lanes and batch["status"] == "in_progress":
+        await transaction.execute("insert_lanes", lanes_row(plan.batch_key, plan.lanes))
+    held = await transaction.fetch_all("held_shards", params)
+    active = await transaction.fetch_all("native_jobs_of_batch", params)
+    shards = released_by_plan(plan, held, active, has_jobs=bool(planned))
+    released = await _release_shards(transaction, plan.batch_key, shards)
+    await close_answered_shards(transaction, plan.batch_key)  # by results that are taken over
     return released
 
 
@@ -207,14 +214,15 @@ async def _append_results(transaction: Transaction, job: NativeJob, chunks: Mapp
 async def _end_job(transaction: Transaction, job: NativeJob, successor: NativeJob | None) -> Sequence[QueuedShard]:
     assert job.state not in ACTIVE_STATES
     params = native_job_row(job)
-    await transaction.execute("lock_batch_by_key", params)
+    batch = await transaction.fetch_one("lock_batch_by_key", params)
     found = await transaction.fetch_one("lock_native_job", params)
     if found is not None and found["state"] == job.state:
         return []  # an earlier attempt, whose response was lost, has deferred the queue jobs
     await _save_job(transaction, job)
     if successor is not None:
         await transaction.execute("insert_native_job", native_job_row(successor))
-    held = await transaction.fetch_all("held_shards", params)
+    awaits_plan = batch is not None and batch["awaits_plan"]
+    held = [] if awaits_plan else await transaction.fetch_all("held_shards", params)
     released = await _release_shards(transaction, job.batch_key, shards_of_job(held, job.seqs))
     await close_answered_shards(transaction, job.batch_key)
     return released
@@ -233,12 +241,12 @@ async def _count_paid_twice(transaction: Transaction, late: LateAnswerCount) -> 
 
 async def _hold_shard(transaction: Transaction, claim: Claim) -> bool:
     shard_key = {"batch_key": claim.batch.key, "shard": claim.shard.index, "epoch": claim.epoch}
-    await transaction.execute("lock_batch_by_key", shard_key)
-    if await transaction.fetch_one("lock_claimed_shard", shard_key) is None:
+    batch = await transaction.fetch_one("lock_batch_by_key", shard_key)
+    if batch is None or await transaction.fetch_one("lock_claimed_shard", shard_key) is None:
         return False
     withheld = withheld_seqs(await transaction.fetch_all("active_jobs_of_shard", shard_key), claim.shard)
     finished = finished_seqs(await transaction.fetch_all("finished_seqs", shard_key))
-    held = can_hold(claim, withheld, finished)
+    held = batch["awaits_plan"] or can_hold(claim, withheld, finished)
     await transaction.execute("hold_shard", shard_key | {"held": held})
     if held:
         await transaction.execute("drop_queued_jobs", shard_key)

@@ -3,9 +3,14 @@ SELECT key FROM batches
 WHERE ended_at IS NULL AND awaits_plan AND status IN ('in_progress', 'canceling')
 ORDER BY key
 
+-- name: find_unplanned
+SELECT * FROM batches
+WHERE key = %(batch_key)s AND ended_at IS NULL AND awaits_plan AND status IN ('in_progress', 'canceling')
+    AND NOT EXISTS (SELECT 1 FROM shards WHERE batch_key = %(batch_key)s AND claimed AND NOT done)
+
 -- name: end_planning
 UPDATE batches SET awaits_plan = false
-WHERE key = %(batch_key)s AND awaits_plan AND status IN ('in_progress', 'canceling')
+WHERE key = %(batch_key)s AND awaits_plan AND lane_changes = %(lane_changes)s AND status IN ('in_progress', 'canceling')
 RETURNING status
 
 -- name: insert_native_job
@@ -25,6 +30,7 @@ VALUES (
 
 -- name: insert_lanes
 INSERT INTO batch_lanes (batch_key, lanes) VALUES (%(batch_key)s, %(lanes)s)
+ON CONFLICT (batch_key) DO UPDATE SET lanes = excluded.lanes
 
 -- name: lanes_of_batch
 SELECT lanes FROM batch_lanes WHERE batch_key = %(batch_key)s
@@ -113,8 +119,8 @@ SELECT shard, first_seq, requests FROM shards WHERE batch_key = %(batch_key)s AN
 UPDATE shards SET held = false WHERE batch_key = %(batch_key)s AND shard = ANY (%(shard)s::bigint[])
 
 -- name: defer_released_jobs
--- A queue job of a worker that died right after it had held the shard may be back in the queue. The shards of a paused
--- batch get jobs when it is resumed.
+-- A worker that could not claim the shard, or has died, may still have its queue job: two jobs would be two claims.
+-- The shards of a paused batch get jobs when it is resumed.
 SELECT procrastinate_defer_jobs_v1(ARRAY(
     SELECT ROW(
         'shards', 'run_shard', -shard, NULL, %(batch_key)s::bigint || '/' || shard,
@@ -123,6 +129,6 @@ SELECT procrastinate_defer_jobs_v1(ARRAY(
     FROM unnest(%(shard)s::bigint[]) AS shard
     WHERE NOT EXISTS (
         SELECT 1 FROM procrastinate_jobs
-        WHERE status = 'todo' AND queueing_lock = %(batch_key)s::bigint || '/' || shard
+        WHERE status IN ('todo', 'doing') AND queueing_lock = %(batch_key)s::bigint || '/' || shard
     ) AND EXISTS (SELECT 1 FROM batches WHERE key = %(batch_key)s::bigint AND pause IS NULL)
 ))

@@ -26,7 +26,9 @@ async def apply_action(transaction: Transaction, batch: Batch, action: Action, *
     for query in ("add_timeline_entry", "shorten_timeline"):
         await transaction.execute(query, timeline_row(changed, entry))
     await add_events(transaction, pause_events(batch, changed))
-    if changed.pause is not None:  # when it is resumed, the workers enqueue its shards again
+    if changed.awaits_plan and not batch.awaits_plan:
+        await transaction.execute("hold_shards", {"batch_key": changed.key})
+    if changed.pause is not None or changed.awaits_plan:  # after a resume and a plan, the shards get jobs again
         await transaction.execute("withdraw_jobs", {"batch_key": changed.key})
     await notify(transaction, "steer", changed.key)
     return changed

@@ -192,12 +192,15 @@ UPDATE files SET expires_at = %(now)s WHERE output_of = %(batch_key)s AND delete
 SELECT 1 FROM files WHERE batch_id = %(id)s AND deleted_at IS NULL LIMIT 1
 
 -- name: release_shard
-UPDATE shards SET claimed = false
-WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND NOT done
+UPDATE shards SET claimed = false, held = (SELECT awaits_plan FROM batches WHERE key = %(batch_key)s)
+WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND epoch = %(epoch)s AND claimed AND NOT done
 
 -- name: claim_shard
--- Of a paused batch, the claim of an earlier process is ended, and none begins.
-UPDATE shards SET epoch = epoch + 1, claimed = (SELECT pause IS NULL FROM batches WHERE key = %(batch_key)s)
+-- Of a batch that is paused or awaits its plan, the claim of an earlier process is ended, and none begins.
+UPDATE shards
+SET epoch = epoch + 1,
+    claimed = (SELECT pause IS NULL AND NOT awaits_plan FROM batches WHERE key = %(batch_key)s),
+    held = (SELECT awaits_plan FROM batches WHERE key = %(batch_key)s)
 WHERE batch_key = %(batch_key)s AND shard = %(shard)s AND NOT done AND NOT held
 RETURNING *
 

@@ -61,7 +61,8 @@ CREATE TABLE batches (
     concurrency bigint,
     concurrency_changes bigint NOT NULL DEFAULT 0,
     priority_scope text NOT NULL DEFAULT 'workspace',
-    retried_calls text
+    retried_calls text,
+    lane_changes bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 80);
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;

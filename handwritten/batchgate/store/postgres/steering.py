@@ -31,9 +31,9 @@ class PostgresSteering:
             lambda transaction: _steer(transaction, workspace, batch_id, action, by=by, now=now), repeatable=True
         )
 
-    async def paused_batches(self) -> Sequence[int]:
-        """Read the keys of the paused batches."""
-        return [row["key"] for row in await self._pool.fetch_all("paused_batches", {})]
+    async def suspended_batches(self) -> Sequence[int]:
+        """Read the keys of the batches whose shards no worker may run."""
+        return [row["key"] for row in await self._pool.fetch_all("suspended_batches", {})]
 
     async def contenders(self) -> Contenders:
         """Read the batches that share the calls of their workspace."""

@@ -2,6 +2,7 @@
 UPDATE batches
 SET terms = %(terms)s, pause = %(pause)s, expires_at = %(expires_at)s, budget = %(budget)s, priority = %(priority)s, priority_scope = %(priority_scope)s,
     concurrency = %(concurrency)s, concurrency_changes = %(concurrency_changes)s,
+    awaits_plan = %(awaits_plan)s, lane_changes = %(lane_changes)s,
     pace = CASE WHEN %(pause)s::text IS NULL THEN pace END
 WHERE key = %(batch_key)s
 
@@ -10,11 +11,17 @@ DELETE FROM procrastinate_jobs AS jobs USING shards
 WHERE shards.batch_key = %(batch_key)s AND NOT shards.done
     AND jobs.status = 'todo' AND jobs.queueing_lock = shards.batch_key || '/' || shards.shard
 
+-- name: hold_shards
+-- Of a claimed shard too, the row is locked: a release that is not committed yet would be missed otherwise.
+UPDATE shards SET held = NOT claimed WHERE batch_key = %(batch_key)s AND NOT done
+
 -- name: store_fail_fast
 UPDATE batches SET fail_fast = %(fail_fast)s WHERE key = %(batch_key)s
 
--- name: paused_batches
-SELECT key FROM batches WHERE ended_at IS NULL AND pause IS NOT NULL ORDER BY key
+-- name: suspended_batches
+SELECT key FROM batches
+WHERE ended_at IS NULL AND (pause IS NOT NULL OR (awaits_plan AND lane_changes > 0))
+ORDER BY key
 
 -- name: concurrency_caps
 SELECT key, concurrency, concurrency_changes FROM batches

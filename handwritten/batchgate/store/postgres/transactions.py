@@ -250,8 +250,8 @@ async def claim_shard(
 
     async def read() -> tuple[Claim, bytes] | None:
         shard, batch, mark = await shards.fetchone(), await batches.fetchone(), await marks.fetchone()
-        if shard is None or batch is None or not shard["claimed"]:
-            return None
+        if shard is None or batch is None or not shard["claimed"] or batch["awaits_plan"]:
+            return None  # also if the batch was moved after the statement that claims began: its plan must be seen
         finished = finished_seqs(await chunks.fetchall())
         claimed = Claim(
             batch=batch_from_row(batch),

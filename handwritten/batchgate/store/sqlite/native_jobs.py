@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.claim import Claim
 from batchgate.engine.model.lane import LanePart
 from batchgate.engine.model.native_job import ACTIVE_STATES, NativeJob
@@ -16,6 +17,7 @@ from batchgate.engine.model.shard import QueuedShard, ResultChunk
 from batchgate.store.budget_records import charged_by_late_answers
 from batchgate.store.native_records import (
     LateAnswerCount,
+    StoredPlan,
     can_hold,
     closed_shard,
     finished_seqs,
@@ -25,11 +27,12 @@ from batchgate.store.native_records import (
     native_job_from_row,
     native_job_row,
     needs_storing,
+    released_by_plan,
     shards_of_job,
     stale_job,
 )
 from batchgate.store.queries import load_queries
-from batchgate.store.records import shard_job, stale_claim
+from batchgate.store.records import batch_from_row, shard_job, stale_claim
 from batchgate.store.sqlite.budgets import charge_budgets
 from batchgate.store.sqlite.connection import SqliteFile
 from batchgate.store.sqlite.steering import SqliteSteering
@@ -52,6 +55,12 @@ class SqliteNativeJobs:
         rows = await self._file.read(lambda connection: connection.execute(QUERIES["unplanned_batches"]).fetchall())
         return [row["key"] for row in rows]
 
+    async def find_unplanned(self, batch_key: int) -> Batch | None:
+        """Read a batch that waits for its plan, and whose shards no worker has."""
+        params = {"batch_key": batch_key}
+        row = await self._file.read(lambda connection: connection.execute(QUERIES["find_unplanned"], params).fetchone())
+        return None if row is None else batch_from_row(row)
+
     async def append_reused(self, claim: Claim, chunk: ResultChunk) -> None:
         """Write results that requests of a held shard take over; nothing if they have them already."""
         await self._file.write(lambda connection: _append_reused(connection, claim, chunk))
@@ -62,9 +71,13 @@ class SqliteNativeJobs:
         jobs: Sequence[NativeJob],
         direct_shards: Sequence[int],
         lanes: Sequence[LanePart] = (),
-    ) -> Sequence[QueuedShard]:
-        """Store the jobs and lanes of a batch, and release shards; does nothing if the batch has its plan."""
-        return await self._file.write(lambda connection: _save_plan(connection, batch_key, jobs, direct_shards, lanes))
+        *,
+        lane_changes: int = 0,
+        kept: Sequence[NativeJob] = (),
+    ) -> Sequence[QueuedShard] | None:
+        """Store the jobs and lanes of a batch, and release shards; does nothing if the batch awaits no such plan."""
+        plan = StoredPlan(batch_key=batch_key, jobs=jobs, direct_shards=direct_shards, lanes=lanes, kept=kept)
+        return await self._file.write(lambda connection: _save_plan(connection, plan, lane_changes))
 
     async def lanes_of(self, batch_key: int) -> Sequence[LanePart]:
         """Read which lanes the plan of a batch has chosen for its requests."""
@@ -143,29 +156,25 @@ class SqliteNativeJobs:
 
 def _append_reused(connection: sqlite3.Connection, claim: Claim, chunk: ResultChunk) -> None:
     shard_key = {"batch_key": claim.batch.key, "shard": claim.shard.index}
-    if connection.execute(QUERIES["find_unplanned"], shard_key).fetchone() is None:
+    if connection.execute(QUERIES["awaits_plan"], shard_key).fetchone() is None:
         raise stale_claim(claim)
     if needs_storing(claim, chunk, fetch_finished(connection, shard_key)):
         insert_results(connection, shard_key, chunk, shards_done=0)
 
 
-def _save_plan(
-    connection: sqlite3.Connection,
-    batch_key: int,
-    jobs: Sequence[NativeJob],
-    direct_shards: Sequence[int],
-    lanes: Sequence[LanePart],
-) -> Sequence[QueuedShard]:
-    batch = connection.execute(QUERIES["end_planning"], {"batch_key": batch_key}).fetchone()
+def _save_plan(connection: sqlite3.Connection, plan: StoredPlan, lane_changes: int) -> Sequence[QueuedShard] | None:
+    params = {"batch_key": plan.batch_key}
+    batch = connection.execute(QUERIES["end_planning"], params | {"lane_changes": lane_changes}).fetchone()
     if batch is None:
-        return []
-    planned = jobs if batch["status"] == "in_progress" else ()
+        return None
+    planned = plan.jobs if batch["status"] == "in_progress" else ()
     connection.executemany(QUERIES["insert_job"], [native_job_row(job) for job in planned])
-    if lanes and batch["status"] == "in_progress":
-        connection.execute(QUERIES["insert_lanes"], lanes_row(batch_key, lanes))
-    held = [row["shard"] for row in connection.execute(QUERIES["held_shards"], {"batch_key": batch_key})]
-    released = _release_shards(connection, batch_key, set(held).intersection(direct_shards) if planned else held)
-    close_answered_shards(connection, batch_key)  # by results that are taken over
+    if plan.lanes and batch["status"] == "in_progress":
+        connection.execute(QUERIES["insert_lanes"], lanes_row(plan.batch_key, plan.lanes))
+    held = connection.execute(QUERIES["held_shards"], params).fetchall()
+    active = connection.execute(QUERIES["jobs_of_batch"], params).fetchall()
+    released = _release_shards(connection, plan.batch_key, released_by_plan(plan, held, active, has_jobs=bool(planned)))
+    close_answered_shards(connection, plan.batch_key)  # by results that are taken over
     return released
 
 
@@ -210,7 +219,9 @@ def _end_job(connection: sqlite3.Connection, job: NativeJob, successor: NativeJo
     _save_job(connection, job)
     if successor is not None:
         connection.execute(QUERIES["insert_job"], native_job_row(successor))
-    held = connection.execute(QUERIES["held_shards"], {"batch_key": job.batch_key}).fetchall()
+    params = {"batch_key": job.batch_key}
+    awaits_plan = connection.execute(QUERIES["awaits_plan"], params).fetchone() is not None
+    held = [] if awaits_plan else connection.execute(QUERIES["held_shards"], params).fetchall()
     released = _release_shards(connection, job.batch_key, shards_of_job(held, job.seqs))
     close_answered_shards(connection, job.batch_key)
     return released
@@ -231,7 +242,8 @@ def _hold_shard(connection: sqlite3.Connection, claim: Claim) -> bool:
     if found is None:
         return False
     withheld = fetch_withheld(connection, shard_key, claim.shard)
-    held = can_hold(claim, withheld, fetch_finished(connection, shard_key))
+    awaits_plan = connection.execute(QUERIES["awaits_plan"], shard_key).fetchone() is not None
+    held = awaits_plan or can_hold(claim, withheld, fetch_finished(connection, shard_key))
     connection.execute(QUERIES["hold_shard"], shard_key | {"held": held})
     if not held:
         close_answered_shards(connection, claim.batch.key)

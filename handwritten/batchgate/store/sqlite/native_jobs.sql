@@ -3,12 +3,17 @@ SELECT key FROM batches
 WHERE ended_at IS NULL AND awaits_plan = 1 AND status IN ('in_progress', 'canceling')
 ORDER BY +key
 
--- name: find_unplanned
+-- name: awaits_plan
 SELECT 1 FROM batches WHERE key = :batch_key AND awaits_plan = 1 AND ended_at IS NULL
+
+-- name: find_unplanned
+SELECT * FROM batches
+WHERE key = :batch_key AND ended_at IS NULL AND awaits_plan = 1 AND status IN ('in_progress', 'canceling')
+    AND NOT EXISTS (SELECT 1 FROM shards WHERE batch_key = :batch_key AND claimed = 1 AND done = 0)
 
 -- name: end_planning
 UPDATE batches SET awaits_plan = 0
-WHERE key = :batch_key AND awaits_plan = 1 AND status IN ('in_progress', 'canceling')
+WHERE key = :batch_key AND awaits_plan = 1 AND lane_changes = :lane_changes AND status IN ('in_progress', 'canceling')
 RETURNING status
 
 -- name: insert_job
@@ -27,6 +32,7 @@ VALUES (
 
 -- name: insert_lanes
 INSERT INTO batch_lanes (batch_key, lanes) VALUES (:batch_key, :lanes)
+ON CONFLICT (batch_key) DO UPDATE SET lanes = excluded.lanes
 
 -- name: lanes_of_batch
 SELECT lanes FROM batch_lanes WHERE batch_key = :batch_key

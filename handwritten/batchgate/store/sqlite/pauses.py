@@ -29,6 +29,8 @@ def apply_action(connection: sqlite3.Connection, batch: Batch, action: Action, *
     for query in ("add_timeline_entry", "shorten_timeline"):
         connection.execute(QUERIES[query], timeline_row(changed, entry))
     add_events(connection, pause_events(batch, changed))
+    if changed.awaits_plan and not batch.awaits_plan:
+        connection.execute(QUERIES["hold_shards"], {"batch_key": changed.key})
     return changed
 
 

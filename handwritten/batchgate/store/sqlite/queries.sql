@@ -148,14 +148,19 @@ UPDATE files SET expires_at = :now WHERE output_of = :batch_key AND deleted_at I
 SELECT 1 FROM files WHERE batch_id = :id AND deleted_at IS NULL
 
 -- name: release_claims
-UPDATE shards SET claimed = 0 WHERE claimed = 1 AND done = 0
+UPDATE shards SET claimed = 0, held = (SELECT awaits_plan FROM batches WHERE key = batch_key)
+WHERE claimed = 1 AND done = 0
 
 -- name: release_shard
-UPDATE shards SET claimed = 0 WHERE batch_key = :batch_key AND shard = :shard AND epoch = :epoch AND done = 0
+UPDATE shards SET claimed = 0, held = (SELECT awaits_plan FROM batches WHERE key = :batch_key)
+WHERE batch_key = :batch_key AND shard = :shard AND epoch = :epoch AND claimed = 1 AND done = 0
 
 -- name: claim_shard
--- Of a paused batch, the claim of an earlier process is ended, and none begins.
-UPDATE shards SET epoch = epoch + 1, claimed = (SELECT pause IS NULL FROM batches WHERE key = :batch_key)
+-- Of a batch that is paused or awaits its plan, the claim of an earlier process is ended, and none begins.
+UPDATE shards
+SET epoch = epoch + 1,
+    claimed = (SELECT pause IS NULL AND awaits_plan = 0 FROM batches WHERE key = :batch_key),
+    held = (SELECT awaits_plan FROM batches WHERE key = :batch_key)
 WHERE batch_key = :batch_key AND shard = :shard AND done = 0 AND held = 0
 RETURNING *
 

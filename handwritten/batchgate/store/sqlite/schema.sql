@@ -61,7 +61,8 @@ CREATE TABLE batches (
     concurrency INTEGER,
     concurrency_changes INTEGER NOT NULL DEFAULT 0,
     priority_scope TEXT NOT NULL DEFAULT 'workspace',
-    retried_calls TEXT
+    retried_calls TEXT,
+    lane_changes INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX batches_by_workspace ON batches (workspace, key) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX batches_by_idempotency_key ON batches (workspace, idempotency_key) WHERE idempotency_key IS NOT NULL;

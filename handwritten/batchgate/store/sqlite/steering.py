@@ -38,9 +38,9 @@ class SqliteSteering:
             lambda connection: _steer(connection, workspace, batch_id, action, by=by, now=now)
         )
 
-    async def paused_batches(self) -> Sequence[int]:
-        """Read the keys of the paused batches."""
-        rows = await self._file.read(lambda connection: connection.execute(QUERIES["paused_batches"]).fetchall())
+    async def suspended_batches(self) -> Sequence[int]:
+        """Read the keys of the batches whose shards no worker may run."""
+        rows = await self._file.read(lambda connection: connection.execute(QUERIES["suspended_batches"]).fetchall())
         return [row["key"] for row in rows]
 
     async def contenders(self) -> Contenders:

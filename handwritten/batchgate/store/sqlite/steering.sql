@@ -2,17 +2,23 @@
 UPDATE batches
 SET terms = :terms, pause = :pause, expires_at = :expires_at, budget = :budget, priority = :priority, priority_scope = :priority_scope,
     concurrency = :concurrency, concurrency_changes = :concurrency_changes,
+    awaits_plan = :awaits_plan, lane_changes = :lane_changes,
     pace = CASE WHEN :pause IS NULL THEN pace END
 WHERE key = :batch_key
 
 -- name: batch_with_results
 SELECT * FROM batches WHERE key = :batch_key
 
+-- name: hold_shards
+UPDATE shards SET held = 1 WHERE batch_key = :batch_key AND claimed = 0 AND done = 0
+
 -- name: store_fail_fast
 UPDATE batches SET fail_fast = :fail_fast WHERE key = :batch_key
 
--- name: paused_batches
-SELECT key FROM batches WHERE ended_at IS NULL AND pause IS NOT NULL ORDER BY +key
+-- name: suspended_batches
+SELECT key FROM batches
+WHERE ended_at IS NULL AND (pause IS NOT NULL OR (awaits_plan = 1 AND lane_changes > 0))
+ORDER BY +key
 
 -- name: concurrency_caps
 SELECT key, concurrency, concurrency_changes FROM batches

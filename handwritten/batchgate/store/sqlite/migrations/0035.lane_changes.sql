@@ -1,0 +1,2 @@
+-- How often a caller has moved a batch to another lane: a plan that was begun before such a move is not stored.
+ALTER TABLE batches ADD COLUMN lane_changes INTEGER NOT NULL DEFAULT 0;
