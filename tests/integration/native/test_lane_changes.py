@@ -1,17 +1,22 @@
-"""A running batch is moved to another lane: its jobs are taken back, and the rest of its requests runs directly."""
+"""A running batch is moved to another lane: its jobs are taken back, or the rest of its requests goes into jobs."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from batchgate.account_settings import AccountSettings
+from batchgate.providers.simulator.server import SimulatorStats
+from batchgate.providers.simulator.simulator import SimulatorSettings
 from tests.integration.native.lane_client import BASES
 from tests.integration.native.native_gateway import KEY, MIN_REQUESTS, NativeGateway, native_gateway
-from tests.support.running_app import MovableClock, RunningApp, running_app
+from tests.support.databases import Database, DatabaseKind, new_database
+from tests.support.running_app import BATCHES, MovableClock, RunningApp, params, running_app
 from tests.support.simulated_batches import simulated_providers
 
 IDS = [f"request-{number}" for number in range(3 * MIN_REQUESTS)]
@@ -37,6 +42,19 @@ async def running_batch(gateway: NativeGateway, lane: str, *, seconds: float = 1
     return str(batch["id"])
 
 
+async def move_to_direct(gateway: NativeGateway, batch_id: str) -> None:
+    """Move a batch, and wait until its job is being canceled, which only the move may lead to: no time passes."""
+    await set_lane(gateway.app, batch_id, "direct")
+    while (await gateway.progress(batch_id))["jobs"][0]["reason"] != MOVED:
+        await gateway.pass_time(0.0)
+
+
+async def calls(gateway: NativeGateway) -> int:
+    """Count the direct calls that the provider got."""
+    async with gateway.providers.http.get(f"{gateway.providers.url}/stats") as response:
+        return msgspec.json.decode(await response.read(), type=SimulatorStats).calls
+
+
 async def outcomes(gateway: NativeGateway, batch_id: str) -> Counter[str]:
     return Counter(result["result"]["type"] for result in await gateway.app.results(batch_id))
 
@@ -51,8 +69,8 @@ async def timeline(app: RunningApp, batch_id: str) -> list[tuple[str, str | None
 async def test_a_running_job_is_canceled_keeps_its_results_and_the_rest_is_called(tmp_path: Path, lane: str) -> None:
     async with native_gateway(tmp_path) as gateway:
         batch_id = await running_batch(gateway, lane, seconds=RUNNING / 2)
-        for _ in range(2):
-            assert (await set_lane(gateway.app, batch_id, "direct"))["lane"] == "direct"
+        await move_to_direct(gateway, batch_id)
+        assert (await set_lane(gateway.app, batch_id, "direct"))["lane"] == "direct"
         await gateway.until_ended(batch_id)
         assert await outcomes(gateway, batch_id) == {"succeeded": len(IDS)}
         (job,) = (await gateway.progress(batch_id))["jobs"]
@@ -103,17 +121,106 @@ async def test_a_batch_of_the_lane_native_may_call_what_its_job_leaves_after_it_
         assert await outcomes(gateway, batch_id) == {"succeeded": len(IDS)}
 
 
-@pytest.mark.parametrize(("lane", "other"), [("direct", "auto"), ("direct", "native"), ("auto", "native")])
-async def test_the_requests_of_a_running_batch_are_not_put_into_jobs(tmp_path: Path, lane: str, other: str) -> None:
+@pytest.mark.parametrize("lane", ["auto", "native"])
+async def test_a_batch_that_is_moved_back_while_its_job_is_canceled_puts_the_rest_into_another_job(
+    tmp_path: Path, lane: str
+) -> None:
     async with native_gateway(tmp_path) as gateway:
-        batch = await gateway.create(*IDS, headers={"batchgate-lane": lane})
-        answer = await set_lane(gateway.app, batch["id"], other, status=400)
-        text = "can only be moved to the lane direct, or from native to auto, not to"
-        assert answer["error"]["message"] == f"lane: batch '{batch['id']}' {text} {other}"
-        await gateway.until_ended(batch["id"])
-        answer = await set_lane(gateway.app, batch["id"], "native", status=400)
-        assert "has ended; its lane cannot be changed" in answer["error"]["message"]
-        assert await timeline(gateway.app, batch["id"]) == []
+        batch_id = await running_batch(gateway, "auto", seconds=RUNNING / 2, cancelling=HOUR / 6)
+        await move_to_direct(gateway, batch_id)
+        await set_lane(gateway.app, batch_id, lane)
+        await gateway.until_ended(batch_id)
+        assert await outcomes(gateway, batch_id) == {"succeeded": len(IDS)}
+        canceled, second = (await gateway.progress(batch_id))["jobs"]
+        assert (canceled["state"], canceled["reason"], second["state"]) == ("failed", MOVED, "done")
+        assert canceled["answered"] + second["answered"] == len(IDS)
+        assert await calls(gateway) == 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A move of a batch that runs directly, with a request at its end that no job takes."""
+
+    lane: str
+    database: DatabaseKind
+    parts: set[tuple[str, str]]
+    """The lanes that the requests take which had not been sent, and why."""
+    called: int
+    """How many of these are called."""
+
+
+NATIVE = "native"
+LARGE = {f"r{number}": params() for number in range(600)} | {"refused": params() | {"store": True}}
+"""Two shards."""
+REFUSAL = "store: Message Batches do not take it; in the lane auto it would run directly"
+CASES = [
+    Case("auto", "sqlite", {(NATIVE, "cheaper"), ("direct", "not_accepted")}, 1),
+    Case("native", "postgres", {(NATIVE, "lane_native"), ("none", "not_accepted")}, 0),
+]
+
+
+@asynccontextmanager
+async def calling_gateway(data_dir: Path, database: Database) -> AsyncIterator[NativeGateway]:
+    """Run a gateway whose calls take some time, on PostgreSQL beside another one with a worker of its own."""
+    async with simulated_providers(SimulatorSettings(latency=0.05)) as providers, AsyncExitStack() as stack:
+        account = AccountSettings(
+            provider="anthropic",
+            base_url=providers.url + BASES["anthropic"],
+            api_key=KEY,
+            lane="auto",
+            native_min_requests=MIN_REQUESTS,
+            concurrency=4,
+        )
+        settings: dict[str, Any] = {"accounts": {"anthropic": account}, "database_url": database.url}
+        clock, number = MovableClock(), 1 if database.url is None else 2
+        apps = [await stack.enter_async_context(running_app(data_dir, clock=clock, **settings)) for _ in range(number)]
+        yield NativeGateway(apps[0], providers, "anthropic")
+
+
+async def create_direct(gateway: NativeGateway, requests: dict[str, Any]) -> str:
+    """Create a batch that runs directly, and wait for its first result."""
+    body = {"requests": [{"custom_id": name, "params": sent} for name, sent in requests.items()]}
+    status, batch = await gateway.app.call("POST", BATCHES, json=body, headers={"batchgate-lane": "direct"})
+    assert status == 200, batch
+    assert isinstance(batch, dict)
+    while not (await gateway.progress(batch["id"]))["succeeded"]:
+        pass
+    return str(batch["id"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=["auto", "native-paused-two-processes"])
+async def test_what_was_not_sent_of_a_batch_that_runs_directly_goes_into_jobs_and_nothing_is_asked_for_twice(
+    tmp_path: Path, case: Case
+) -> None:
+    with new_database(case.database, tmp_path) as database:
+        async with calling_gateway(tmp_path, database) as gateway:
+            batch_id = await create_direct(gateway, LARGE)
+            if database.url is not None:
+                await gateway.app.call("POST", f"/api/batches/{batch_id}/pause")
+            for _ in range(2):
+                assert (await set_lane(gateway.app, batch_id, case.lane))["lane"] == case.lane
+            while not (lanes := (await gateway.progress(batch_id))["lanes"]):
+                pass  # the calls in flight finish
+            called = await calls(gateway)
+            if database.url is not None:
+                assert [job["state"] for job in (await gateway.progress(batch_id))["jobs"]] == ["planned"]
+                await gateway.app.call("POST", f"/api/batches/{batch_id}/resume")
+            await gateway.until_ended(batch_id)
+            assert {(part["lane"], part["code"]) for part in lanes} == case.parts
+            assert sum(part["requests"] for part in lanes) == len(LARGE) - called > 0
+            assert await calls(gateway) == called + case.called
+            in_jobs = sum(job["answered"] for job in (await gateway.progress(batch_id))["jobs"])
+            assert in_jobs == sum(part["requests"] for part in lanes if part["lane"] == NATIVE)
+            results = {line["custom_id"]: line["result"] for line in await gateway.app.results(batch_id)}
+            assert list(results) == list(LARGE)
+            errors = {name: result["error"]["error"] for name, result in results.items() if "error" in result}
+            assert {name: error["message"] for name, error in errors.items()} == (
+                {"refused": REFUSAL} if case.lane == NATIVE else {}
+            )
+            answer = await set_lane(gateway.app, batch_id, "direct", status=400)
+            assert "has ended; its lane cannot be changed" in answer["error"]["message"]
+            changes = [entry for entry in await timeline(gateway.app, batch_id) if entry[0] == "lane_changed"]
+            assert changes == [("lane_changed", case.lane)]
 
 
 @asynccontextmanager
@@ -132,8 +239,7 @@ async def test_a_batch_that_was_moved_before_a_stop_runs_directly_after_the_rest
             gateway = NativeGateway(app, providers)
             batch_id = await running_batch(gateway, "native", seconds=RUNNING / 2)
             await providers.play(outage=503)
-            await set_lane(app, batch_id, "direct")
-            await gateway.pass_time(1.0)
+            await move_to_direct(gateway, batch_id)
         await providers.play()
         async with gateway_of(tmp_path, providers.url, clock) as app:
             gateway = NativeGateway(app, providers)
