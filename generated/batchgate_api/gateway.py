@@ -577,10 +577,10 @@ class BatchProgress(OpenStruct, frozen=True, kw_only=True):
     lanes: Annotated[
         list[LanePart],
         Meta(
-            description="Which lane the requests of the batch took, and why, as it was decided once before any of them was sent: 50 parts, the largest first, and the sums of any others. What a job leaves without a result may then run directly, see `jobs`. Requests that are not valid are in no part. Empty until it is decided."
+            description="Which lane the requests of the batch took, and why, as it was decided before any of them was sent, or when a caller moved the rest of them into jobs: 50 parts, the largest first, and the sums of any others. What a job leaves without a result may then run directly, see `jobs`. Requests that are not valid are in no part, nor are those that had a result before the batch was moved. Empty until it is decided."
         ),
     ]
-    """Which lane the requests of the batch took, and why, as it was decided once before any of them was sent: 50 parts, the largest first, and the sums of any others. What a job leaves without a result may then run directly, see `jobs`. Requests that are not valid are in no part. Empty until it is decided."""
+    """Which lane the requests of the batch took, and why, as it was decided before any of them was sent, or when a caller moved the rest of them into jobs: 50 parts, the largest first, and the sums of any others. What a job leaves without a result may then run directly, see `jobs`. Requests that are not valid are in no part, nor are those that had a result before the batch was moved. Empty until it is decided."""
 
     jobs: Annotated[
         list[NativeJob],

@@ -204,7 +204,7 @@ def concurrency_command(connection: Connection, batch_id: str, limit: int | None
 @as_json_option
 @connected
 def lane_command(connection: Connection, batch_id: str, lane: Lane, *, as_json: bool) -> None:
-    """Move the running batch ID to another lane: to direct, which takes its jobs back, or from native to auto."""
+    """Move the running batch ID to another lane: direct takes jobs back, others put what was not sent into jobs."""
     controls = asyncio.run(_set_lane(connection, batch_id, lane))
     _print(controls, f"{batch_id} has the lane {controls.lane}.", as_json=as_json)
 

@@ -49,9 +49,10 @@ class BatchProgress:
         concurrency (list[ModelConcurrency]): The calls to the models that requests of the batch run or wait for, all
             batches together. Empty if no worker runs it. A gateway without a worker knows it for the 20 batches of each
             worker whose calls were refused last.
-        lanes (list[LanePart]): Which lane the requests of the batch took, and why, as it was decided once before any of
-            them was sent: 50 parts, the largest first, and the sums of any others. What a job leaves without a result may
-            then run directly, see `jobs`. Requests that are not valid are in no part. Empty until it is decided.
+        lanes (list[LanePart]): Which lane the requests of the batch took, and why, as it was decided before any of them
+            was sent, or when a caller moved the rest of them into jobs: 50 parts, the largest first, and the sums of any
+            others. What a job leaves without a result may then run directly, see `jobs`. Requests that are not valid are in
+            no part, nor are those that had a result before the batch was moved. Empty until it is decided.
         jobs (list[NativeJob]): The jobs of the providers' own batch APIs in which requests of the batch travel or have
             travelled. All other requests are called directly.
         paid_twice (int): Requests that a job of a provider's batch API answered after it had been given up, when they

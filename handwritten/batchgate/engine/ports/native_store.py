@@ -28,10 +28,9 @@ class NativeJobStore(Protocol):
         ...
 
     async def find_unplanned(self, batch_key: int) -> Batch | None:
-        """Read such a batch; None if there is none with this key, or while a worker has a shard of it.
+        """Read such a batch; None if there is none with this key, or while a shard of it is not held.
 
-        From then on until its plan is saved, no shard of it is claimed or released, so its direct requests get no
-        results. Those of its active jobs do.
+        From then on until its plan is saved, none is claimed, so only requests of its active jobs get results.
         """
         ...
 

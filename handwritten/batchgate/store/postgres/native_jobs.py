@@ -51,7 +51,7 @@ class PostgresNativeJobs:
         return [row["key"] for row in await self._pool.fetch_all("unplanned_batches", {})]
 
     async def find_unplanned(self, batch_key: int) -> Batch | None:
-        """Read a batch that waits for its plan, and whose shards no worker has."""
+        """Read a batch that waits for its plan, and whose open shards are all held."""
         row = await self._pool.fetch_one("find_unplanned", {"batch_key": batch_key})
         return None if row is None else batch_from_row(row)
 

@@ -6,7 +6,7 @@ ORDER BY key
 -- name: find_unplanned
 SELECT * FROM batches
 WHERE key = %(batch_key)s AND ended_at IS NULL AND awaits_plan AND status IN ('in_progress', 'canceling')
-    AND NOT EXISTS (SELECT 1 FROM shards WHERE batch_key = %(batch_key)s AND claimed AND NOT done)
+    AND NOT EXISTS (SELECT 1 FROM shards WHERE batch_key = %(batch_key)s AND NOT done AND NOT held)
 
 -- name: end_planning
 UPDATE batches SET awaits_plan = false

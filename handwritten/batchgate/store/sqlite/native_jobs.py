@@ -56,7 +56,7 @@ class SqliteNativeJobs:
         return [row["key"] for row in rows]
 
     async def find_unplanned(self, batch_key: int) -> Batch | None:
-        """Read a batch that waits for its plan, and whose shards no worker has."""
+        """Read a batch that waits for its plan, and whose open shards are all held."""
         params = {"batch_key": batch_key}
         row = await self._file.read(lambda connection: connection.execute(QUERIES["find_unplanned"], params).fetchone())
         return None if row is None else batch_from_row(row)

@@ -9,7 +9,7 @@ SELECT 1 FROM batches WHERE key = :batch_key AND awaits_plan = 1 AND ended_at IS
 -- name: find_unplanned
 SELECT * FROM batches
 WHERE key = :batch_key AND ended_at IS NULL AND awaits_plan = 1 AND status IN ('in_progress', 'canceling')
-    AND NOT EXISTS (SELECT 1 FROM shards WHERE batch_key = :batch_key AND claimed = 1 AND done = 0)
+    AND NOT EXISTS (SELECT 1 FROM shards WHERE batch_key = :batch_key AND done = 0 AND held = 0)
 
 -- name: end_planning
 UPDATE batches SET awaits_plan = 0

@@ -125,9 +125,11 @@ def sync_detailed(
 
      Takes effect on every process within a second. `direct` takes its native jobs back: those that the
     provider does not have are withdrawn, the others are canceled, results that they have count, and all
-    other requests run directly. `auto` lets a batch of the lane `native` call what its jobs leave
-    unanswered, and rescue them in time. The requests of a running batch are not put into jobs: all
-    other changes are refused. If the batch has this lane already, it is returned unchanged.
+    other requests run directly. From `direct`, or from `auto` to `native`, calls in flight finish and
+    count, and the requests without a result that are in no job are planned anew, as those of a new
+    batch with the lane. From `native`, `auto` lets the batch call what its jobs leave unanswered, and
+    rescue them in time. If the batch has this lane already, it is returned unchanged. A batch that has
+    stopped, or whose requests all have results, is refused.
 
     Args:
         batch_id (str):
@@ -163,9 +165,11 @@ def sync(
 
      Takes effect on every process within a second. `direct` takes its native jobs back: those that the
     provider does not have are withdrawn, the others are canceled, results that they have count, and all
-    other requests run directly. `auto` lets a batch of the lane `native` call what its jobs leave
-    unanswered, and rescue them in time. The requests of a running batch are not put into jobs: all
-    other changes are refused. If the batch has this lane already, it is returned unchanged.
+    other requests run directly. From `direct`, or from `auto` to `native`, calls in flight finish and
+    count, and the requests without a result that are in no job are planned anew, as those of a new
+    batch with the lane. From `native`, `auto` lets the batch call what its jobs leave unanswered, and
+    rescue them in time. If the batch has this lane already, it is returned unchanged. A batch that has
+    stopped, or whose requests all have results, is refused.
 
     Args:
         batch_id (str):
@@ -196,9 +200,11 @@ async def asyncio_detailed(
 
      Takes effect on every process within a second. `direct` takes its native jobs back: those that the
     provider does not have are withdrawn, the others are canceled, results that they have count, and all
-    other requests run directly. `auto` lets a batch of the lane `native` call what its jobs leave
-    unanswered, and rescue them in time. The requests of a running batch are not put into jobs: all
-    other changes are refused. If the batch has this lane already, it is returned unchanged.
+    other requests run directly. From `direct`, or from `auto` to `native`, calls in flight finish and
+    count, and the requests without a result that are in no job are planned anew, as those of a new
+    batch with the lane. From `native`, `auto` lets the batch call what its jobs leave unanswered, and
+    rescue them in time. If the batch has this lane already, it is returned unchanged. A batch that has
+    stopped, or whose requests all have results, is refused.
 
     Args:
         batch_id (str):
@@ -232,9 +238,11 @@ async def asyncio(
 
      Takes effect on every process within a second. `direct` takes its native jobs back: those that the
     provider does not have are withdrawn, the others are canceled, results that they have count, and all
-    other requests run directly. `auto` lets a batch of the lane `native` call what its jobs leave
-    unanswered, and rescue them in time. The requests of a running batch are not put into jobs: all
-    other changes are refused. If the batch has this lane already, it is returned unchanged.
+    other requests run directly. From `direct`, or from `auto` to `native`, calls in flight finish and
+    count, and the requests without a result that are in no job are planned anew, as those of a new
+    batch with the lane. From `native`, `auto` lets the batch call what its jobs leave unanswered, and
+    rescue them in time. If the batch has this lane already, it is returned unchanged. A batch that has
+    stopped, or whose requests all have results, is refused.
 
     Args:
         batch_id (str):
