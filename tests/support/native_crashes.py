@@ -97,10 +97,10 @@ class NativeCrashes:
         """Return a gateway with a worker that is killed at a hit of a failpoint."""
         return self.process(GatewayProcess, failpoint, hit)
 
-    async def submit(self, url: str) -> str | None:
+    async def submit(self, url: str, **options: str) -> str | None:
         """Submit the batch with an idempotency key; return None if a kill prevented the acknowledgement."""
         requests = [{"custom_id": custom_id, "params": params_of(custom_id)} for custom_id in IDS]
-        headers = {"Idempotency-Key": "the only batch"}
+        headers = {"Idempotency-Key": "the only batch", **{f"batchgate-{name}": text for name, text in options.items()}}
         try:
             async with self.providers.http.post(url + BATCHES, json={"requests": requests}, headers=headers) as answer:
                 batch = await answer.json()

@@ -102,7 +102,7 @@ async def test_what_a_job_answers_after_its_batch_was_moved_counts_as_paid_twice
     async with native_gateway(tmp_path) as gateway:
         await gateway.providers.play(cancellation="loses_race")
         batch_id = await running_batch(gateway, "native", cancelling=HOUR)
-        await set_lane(gateway.app, batch_id, "direct")
+        await move_to_direct(gateway, batch_id)
         await gateway.until_ended(batch_id, step=60.0)
         while not (progress := await gateway.progress(batch_id))["paid_twice"]:
             await gateway.pass_time(HOUR / 12)
@@ -126,7 +126,7 @@ async def test_a_batch_that_is_moved_back_while_its_job_is_canceled_puts_the_res
     tmp_path: Path, lane: str
 ) -> None:
     async with native_gateway(tmp_path) as gateway:
-        batch_id = await running_batch(gateway, "auto", seconds=RUNNING / 2, cancelling=HOUR / 6)
+        batch_id = await running_batch(gateway, "auto", seconds=RUNNING / 2, cancelling=60.0)
         await move_to_direct(gateway, batch_id)
         await set_lane(gateway.app, batch_id, lane)
         await gateway.until_ended(batch_id)
