@@ -23,7 +23,7 @@ SPEED: Final = 60
 RUNNING: Final = 100_000
 """Simulated seconds that a job takes."""
 CAP: Final = 16
-"""How many calls of a batch that runs directly are in flight."""
+"""How many calls are in flight of a batch that runs directly at first."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Change:
 CHANGES: Final = [
     Change("pause", "native", "POST", "pause?native_jobs=cancel", None, ("native_canceling", "native_ended")),
     Change("to-direct", "native", "PUT", "lane", {"lane": "direct"}, ("native_canceling", "native_ended")),
-    Change("to-jobs", "direct", "PUT", "lane", {"lane": "native"}, ("", "native_grouped", "native_planned"), 2 * CAP),
+    Change("to-jobs", "direct", "PUT", "lane", {"lane": "native"}, ("", "native_planned"), 2 * CAP),
 ]
 
 
@@ -69,7 +69,8 @@ async def progress_of(suite: NativeCrashes, gateway: GatewayProcess, batch_id: s
 
 async def submit_half(suite: NativeCrashes, gateway: GatewayProcess, change: Change) -> str:
     """Submit the batch, and wait until the provider has answered some of its requests."""
-    batch_id = await suite.submit(gateway.url, lane=change.lane, concurrency=str(CAP))
+    cap = CAP if change.lane == "direct" else REQUESTS
+    batch_id = await suite.submit(gateway.url, lane=change.lane, concurrency=str(cap))
     assert batch_id is not None
     if change.lane == "direct":
         while not (await progress_of(suite, gateway, batch_id))["succeeded"]:

@@ -1,4 +1,4 @@
-"""The usage of a batch that was killed in the middle adds up to its rows: nothing is lost, and nothing counts twice."""
+"""Usage and monthly budgets of a batch that was killed add up to its rows: nothing is lost or counts twice."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ REQUESTS: Final = 600
 """Two shards."""
 PRICES: Final = {"m": 3, "n": 7}
 """Dollars for a million tokens of each model."""
+BUDGET: Final = {"quotas": {"monthly_spend_usd": 1000}}
+"""The monthly budget of the workspace; the account has one too."""
 SETTINGS: Final = f"""
 [accounts.simulator]
 provider = "simulator"
+monthly_budget_usd = 1000
 prices = {{ m = {{ input = {PRICES["m"]}, output = 0 }}, n = {{ input = {PRICES["n"]}, output = 0 }} }}
 simulator.latency = 0.01
 """
@@ -60,8 +63,7 @@ def usage_of_rows(client: Anthropic, batch_id: str) -> dict[str, Counter[str]]:
     return used
 
 
-def reported_usage(client: Anthropic, gateway: GatewayProcess) -> dict[str, Counter[str]]:
-    report: Any = client.get(f"{gateway.url}/api/usage?by=model", cast_to=object)
+def reported_usage(report: Any) -> dict[str, Counter[str]]:
     return {
         group["model"]: Counter(
             succeeded=group["succeeded"],
@@ -74,12 +76,13 @@ def reported_usage(client: Anthropic, gateway: GatewayProcess) -> dict[str, Coun
 
 
 @pytest.mark.parametrize("kind", DATABASES)
-def test_usage_adds_up_to_the_rows_after_kills_between_the_statements_of_a_chunk(
+def test_usage_and_monthly_budgets_add_up_to_the_rows_after_kills_between_the_statements_of_a_chunk(
     tmp_path: Path, kind: DatabaseKind
 ) -> None:
     with fresh_database() if kind == "postgres" else nullcontext() as url:
         for step in ("chunk_half_flushed=kill:2", "response_received=kill:150"):
             with make_gateway(tmp_path, url, step) as gateway, anthropic_client(gateway) as client:
+                client.patch(f"{gateway.url}/api/workspaces/default", body=BUDGET, cast_to=object)
                 submit_once(client)
                 assert gateway.wait() == -signal.SIGKILL
         with make_gateway(tmp_path, url) as gateway, anthropic_client(gateway) as client:
@@ -89,6 +92,11 @@ def test_usage_adds_up_to_the_rows_after_kills_between_the_statements_of_a_chunk
                 pass
             expected = usage_of_rows(client, batch_id)
             assert sum(used["succeeded"] for used in expected.values()) == REQUESTS
-            assert reported_usage(client, gateway) == expected
+            report: Any = client.get(f"{gateway.url}/api/usage?by=model", cast_to=object)
+            assert reported_usage(report) == expected
             total = round(progress["spent"]["direct_usd"] * 1e9)
             assert total == sum(used["nano"] for used in expected.values())
+            assert {budget["kind"]: round(budget["spent_usd"] * 1e9) for budget in report["monthly_budgets"]} == {
+                "account": total,
+                "workspace": total,
+            }

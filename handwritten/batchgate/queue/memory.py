@@ -34,7 +34,7 @@ class MemoryQueue:
                 self._push(job)
 
     def withdraw(self, batch_keys: AbstractSet[int]) -> None:
-        """Remove the waiting jobs of paused batches; a delayed one is dequeued later, and cannot be claimed then."""
+        """Remove the waiting jobs of suspended batches; a delayed one is dequeued later, and cannot be claimed then."""
         withdrawn = [job for _, job in self._waiting if job.batch_key in batch_keys] if batch_keys else []
         if withdrawn:
             self._jobs.difference_update(withdrawn)

@@ -1,8 +1,9 @@
 """What the store does when a batch is moved to another lane: it holds its shards until there is another plan."""
 
+import msgspec
 import pytest
 
-from batchgate.engine.model.batch import Batch
+from batchgate.engine.model.batch import Batch, ValidatedInput
 from batchgate.engine.model.errors import StaleClaim
 from batchgate.engine.model.lane import Lane
 from batchgate.engine.model.native_job import unpack_set
@@ -11,7 +12,7 @@ from batchgate.store.postgres import PostgresStore
 from batchgate.store.sqlite import SqliteStore
 from tests.integration.contracts.test_store_steering import SteerableStore, actions, pause
 from tests.support.native_jobs import ended, lane_part, planned, planned_with
-from tests.support.stored_rows import chunk, claimed, create, end
+from tests.support.stored_rows import chunk, claimed, create, end, new_batch
 
 AnyStore = SqliteStore | PostgresStore
 
@@ -128,3 +129,15 @@ async def test_a_moved_batch_that_is_canceled_gets_no_jobs_and_one_with_all_resu
         assert found is not None
         assert found.lane_changes == 0
     assert await actions(store, answered.key) == []
+
+
+async def test_a_batch_that_is_moved_while_its_file_is_validated_awaits_its_plan_then(store: AnyStore) -> None:
+    new = msgspec.structs.replace(new_batch("a"), input_blob=None, shards=())
+    batch, _ = await store.create_batch(new)
+    moved = await move(store, "native")
+    assert await store.unplanned_batches() == []
+    await store.add_orphan_blob("a/input")
+    validated = ValidatedInput(input_blob="a/input", shards=new_batch("a", shards=2).shards, providers=("p",))
+    assert await store.start_batch(batch.key, validated, 1100) == []
+    assert await store.find_unplanned(batch.key) == await store.find_batch("w", "a")
+    assert await released(store, moved, direct=[1]) == [1]

@@ -25,7 +25,7 @@ class Queue(Protocol):
         ...
 
     def withdraw(self, batch_keys: AbstractSet[int]) -> None:
-        """Remove the waiting jobs of paused batches; once these are resumed, `enqueue_missing` puts them back."""
+        """Remove the waiting jobs of suspended batches; when these run again, `enqueue_missing` puts them back."""
         ...
 
     async def dequeue(self) -> QueuedShard:

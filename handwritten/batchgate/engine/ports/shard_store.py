@@ -20,7 +20,7 @@ class ShardStore(Protocol):
         ...
 
     async def claim_shard(self, job: QueuedShard) -> Claim | None:
-        """Claim a shard with a new epoch; None if it is done or held, or its batch is paused."""
+        """Claim a shard with a new epoch; None if it is done or held, or its batch is paused or awaits its plan."""
         ...
 
     def mark_sent(self, claim: Claim, seq: int, *, sent: bool) -> None:

@@ -215,7 +215,7 @@ def adopt_blob(connection: sqlite3.Connection, name: str) -> None:
 
 
 def claim_shard(connection: sqlite3.Connection, job: QueuedShard) -> Claim | None:
-    """Claim a shard with a new epoch; None if it is done or held, or its batch is paused."""
+    """Claim a shard with a new epoch; None if it is done or held, or its batch is paused or awaits its plan."""
     params = {"batch_key": job.batch_key, "shard": job.shard}
     row = fetch_one(connection, "claim_shard", params)
     batch = fetch_one(connection, "find_batch_by_key", {"key": job.batch_key})
