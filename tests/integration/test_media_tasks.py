@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from msgspec import structs
 
 from batchgate.providers.simulator.media.tasks import MediaJournal
 from batchgate.providers.simulator.server import build_simulator_app
@@ -116,6 +117,23 @@ async def test_a_running_task_keeps_its_place_among_the_calls_of_its_account(tmp
             journal = await until(media, lambda journal: len(journal.tasks) == 2)
             assert journal.tasks[0].status == "succeeded"
             assert len(await media.results(batch["id"])) == 2
+
+
+async def test_a_task_that_runs_when_its_batch_is_moved_to_the_lane_native_ends_with_its_result(tmp_path: Path) -> None:
+    async with serving(build_simulator_app(SimulatorSettings(latency=0, require_key=KEY))) as url:
+        runway = structs.replace(media_accounts(url)["runway"], concurrency=1)
+        async with running_app(tmp_path, accounts={"runway": runway}) as app:
+            media = MediaGateway(app, url)
+            await media.configure(polls=1)
+            rows = [line(name, VIDEO, model="m", promptText=name) for name in "ab"]
+            batch = await create(app, *rows, endpoint=VIDEO, provider="runway")
+            await until(media, lambda journal: journal.tasks != [])
+            status, answer = await app.call("PUT", f"/api/batches/{batch['id']}/lane", json={"lane": "native"})
+            assert status == 200, answer
+            found = await media.results(batch["id"])
+            assert found["a"]["response"]["status_code"] == 200
+            assert "has no batch API" in found["b"]["response"]["body"]["error"]["message"]
+            assert [task.status for task in (await media.journal()).tasks] == ["succeeded"]
 
 
 @pytest.mark.parametrize("ending", ["deleted", "archived"])

@@ -86,10 +86,17 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - after any error the request must have a result
             return self.results.errored(batch, seq, self._requests.custom_id(batch, line), error, called=None)
 
-    def prepare_call(self, batch: Batch, seq: int, line: bytes) -> PreparedRequest | ResultLine:
-        """Prepare the request of an input line for a call; it gets an errored result if its lane allows no call."""
+    def prepare_call(
+        self, batch: Batch, seq: int, line: bytes, *, was_sent: bool = False
+    ) -> PreparedRequest | ResultLine:
+        """Prepare the request of an input line for a call; it gets an errored result if its lane allows no call.
+
+        ``was_sent``: its call was made before the batch had the lane, and has left a task.
+        """
         request = self.prepare(batch, seq, line)
-        if isinstance(request, ResultLine) or lane_of(batch.options, request.route.endpoint) != "native":
+        if was_sent or isinstance(request, ResultLine):
+            return request
+        if lane_of(batch.options, request.route.endpoint) != "native":
             return request
         error = self._error_without_call(batch, request, len(line))
         return self.results.errored(batch, seq, request.row.custom_id, error, called=request.route.called)

@@ -69,7 +69,12 @@ class ShardExtras:
         self._outputs = AsyncExitStack()
 
     async def __aenter__(self) -> None:
-        """Do nothing: tasks are read when a request needs them."""
+        """Read the tasks if the batch was moved to another lane; otherwise they are read when a request needs them.
+
+        Raises `StoreError`.
+        """
+        if self._claim.batch.lane_changes:
+            await self._read_tasks()
 
     async def __aexit__(self, *_: object) -> None:
         """Remove the blobs of files whose results were not stored."""
@@ -80,12 +85,19 @@ class ShardExtras:
         async with self._reading:
             while self._tasks is None:
                 try:
-                    self._tasks = {task.seq: task for task in await self._store.tasks_of(self._claim)}
+                    await self._read_tasks()
                 except StoreError as error:
                     self._report("tasks", error)
                     await asyncio.sleep(STORAGE_RETRY)
             self._report("tasks", None)
         return self._tasks.get(seq)
+
+    def has_task(self, seq: int) -> bool:
+        """Return whether a request of a batch that was moved has a task: its result counts in every lane."""
+        return self._tasks is not None and seq in self._tasks
+
+    async def _read_tasks(self) -> None:
+        self._tasks = {task.seq: task for task in await self._store.tasks_of(self._claim)}
 
     async def save_task(self, seq: int, account: str, task_id: str) -> ProviderTask:
         """Store the task that was created for a request, and try again while the store fails.

@@ -230,7 +230,7 @@ class ShardRun:
         admitted: list[tuple[PreparedRequest, CapacityKey, int]] = []
         demand: dict[CapacityKey, RequestLoad] = {}
         for seq, line in lines:
-            request = self._executor.prepare_call(self.claim.batch, seq, line)
+            request = self._executor.prepare_call(self.claim.batch, seq, line, was_sent=self._extras.has_task(seq))
             if isinstance(request, ResultLine):
                 self._remaining.remove(seq)
                 self._add_result(request)
