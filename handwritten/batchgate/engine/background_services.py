@@ -47,7 +47,9 @@ class BackgroundServices:
         self.task_cleanup = TaskCleanup(needs.store, needs.router, needs.clock, needs.cluster, report)
         self.native_jobs = _native_jobs(needs, self.worker.executor, budgets, report)
         self._reuse = _reuse(needs, outcomes, paused=self.steer)
-        self.planner = _planner(needs, self.worker.executor, self._reuse, self.native_jobs, report)
+        self.planner = _planner(
+            needs, self.worker.executor, self._reuse, self.native_jobs, steer=self.steer, report=report
+        )
         self.validator = _validator(needs, orphan_blobs, self.planner, report)
         self.sweeper = self._sweeper(needs, orphan_blobs, report)
         self.steering = SteeringWatch(
@@ -243,6 +245,8 @@ def _planner(
     executor: Executor,
     reuse: ResultReuse,
     native_jobs: NativeJobs,
+    *,
+    steer: Callable[[], None],
     report: HealthReporter,
 ) -> NativePlanner:
     return NativePlanner(
@@ -254,6 +258,7 @@ def _planner(
         clock=needs.clock,
         cluster=needs.cluster,
         planned=native_jobs.look,
+        steer=steer,
         report=report,
         telemetry=needs.telemetry,
     )

@@ -52,6 +52,7 @@ class NativePlanner:
         clock: ExpiryClock,
         cluster: Cluster,
         planned: Callable[[], None],
+        steer: Callable[[], None],
         report: HealthReporter,
         telemetry: Telemetry,
     ) -> None:
@@ -62,6 +63,7 @@ class NativePlanner:
         self._reuse = reuse
         self._clock = clock
         self._planned = planned
+        self._steer = steer
         self._telemetry = telemetry
         self._tasks = BatchTaskQueue("planning", self._begin, cluster, report)
         self._reuses = BatchTaskQueue("reuse", self._reuse_and_plan, cluster, report)
@@ -132,6 +134,8 @@ class NativePlanner:
         self._telemetry.batch_planned(batch, jobs)
         self._queue.enqueue(queued)
         self._planned()
+        if batch.lane_changes:  # it is no longer suspended
+            self._steer()
         _log_lanes(batch, plan)
 
     async def _finished(self, claims: Sequence[Claim]) -> frozenset[int]:

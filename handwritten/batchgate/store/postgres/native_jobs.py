@@ -33,6 +33,7 @@ from batchgate.store.native_records import (
     withheld_seqs,
 )
 from batchgate.store.postgres.connection import Params, PostgresPool, Row, Transaction
+from batchgate.store.postgres.pauses import notify
 from batchgate.store.postgres.sent_marks import SentMarks
 from batchgate.store.postgres.transactions import close_answered_shards, store_results
 from batchgate.store.postgres.usage import add_late_usage
@@ -175,6 +176,8 @@ async def _save_plan(transaction: Transaction, plan: StoredPlan, lane_changes: i
     active = await transaction.fetch_all("native_jobs_of_batch", params)
     shards = released_by_plan(plan, held, active, has_jobs=bool(planned))
     released = await _release_shards(transaction, plan.batch_key, shards)
+    if lane_changes:  # a worker may have had the job of a shard when it was to get another one, and finds that now
+        await notify(transaction, "steer", plan.batch_key)
     await close_answered_shards(transaction, plan.batch_key)  # by results that are taken over
     return released
 
