@@ -58,8 +58,10 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types of all Python code, strictly."""
     session.install("-e", ".", "-e", CLIENT, "-e", STREAMS, *group("types"), "nox")
-    session.run("mypy", "noxfile.py", "handwritten/batchgate", "handwritten/batchgate_codegen", "tests")
-    session.run("mypy", "generated/batchgate_api", f"{CLIENT}/batchgate_client", f"{STREAMS}/batchgate_streams")
+    session.run("mypy", "-n", "auto", "noxfile.py", "handwritten/batchgate", "handwritten/batchgate_codegen", "tests")
+    session.run(
+        "mypy", "-n", "auto", "generated/batchgate_api", f"{CLIENT}/batchgate_client", f"{STREAMS}/batchgate_streams"
+    )
 
 
 @nox.session
