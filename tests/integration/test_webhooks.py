@@ -129,8 +129,9 @@ async def test_nothing_is_lost_when_no_one_listens_for_an_hour(tmp_path: Path) -
             await pass_time(app)
         async with webhook_receiver() as receiver:
             await app.call("PATCH", f"/api/webhooks/{webhook['id']}", json={"url": receiver.url})
-            app.clock.move(HOUR / 1e6)
-            assert [event.type for event in await receiver.until(3)] == LIFE
+            while len(receiver.events) < len(LIFE):  # an attempt at the old URL may still be under way
+                await pass_time(app)
+            assert [event.type for event in await receiver.until(len(LIFE))] == LIFE
 
 
 async def test_a_receiver_that_does_not_answer_delays_only_itself_and_gets_everything_later(

@@ -30,11 +30,9 @@ async def test_files_that_cannot_be_deleted_at_once_are_deleted_later(tmp_path: 
     async with native_gateway(tmp_path, "openai") as gateway:
         batch = await gateway.app.create(*IDS)
         await gateway.jobs_upstream()
+        await gateway.providers.play(refuse_deletions=5)
         while (await gateway.progress(batch["id"]))["jobs"][0]["state"] != "done":
-            await gateway.providers.play()
             await gateway.pass_time(1.0)
-            await gateway.providers.play(outage=503)
-        await gateway.providers.play()
         assert await files(gateway)
         await until_deleted(gateway)
 

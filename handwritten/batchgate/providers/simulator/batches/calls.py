@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from msgspec import Struct
 
 from batchgate.engine.model.errors import STATUSES, RefusedError
@@ -42,6 +42,8 @@ def guarded(
         outage = world.faults.for_calls(provider).outage
         if outage is not None:
             return web.Response(status=outage, text=f"error code: {outage}")
+        if request.method == hdrs.METH_DELETE and world.faults.take("refuse_deletions", provider):
+            return web.Response(status=503)
         request_id = f"req_01{world.new_token(22)}"
         response = await respond(request, request_id)
         if not response.prepared:

@@ -13,7 +13,9 @@ from msgspec import Struct, structs
 from batchgate.providers.simulator.simulator import Count, Fraction, Seconds
 
 CancellationFault: TypeAlias = Literal["keeps_results", "loses_results", "loses_race"]
-CountedFault: TypeAlias = Literal["refuse_creates", "cannot_find_file", "refuse_downloads", "cut_downloads"]
+CountedFault: TypeAlias = Literal[
+    "refuse_creates", "cannot_find_file", "refuse_downloads", "cut_downloads", "refuse_deletions"
+]
 
 
 class BatchFaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -85,6 +87,8 @@ class BatchFaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """Number of downloads of results that are answered with 503."""
     cut_downloads: Count = 0
     """Number of downloads of results whose connection is closed after half of the content."""
+    refuse_deletions: Count = 0
+    """Number of calls with the method DELETE that are answered with 503."""
     outage: int | None = None
     """The HTTP status of all calls while it is set, such as 522 of an edge server."""
 
