@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -19,7 +20,8 @@ CLIENT = "generated/batchgate-client"
 STREAMS = "handwritten/batchgate-streams"
 OLD_SDKS = ["anthropic==0.43.0", "anthropic==1.17.0", "openai==1.60.0"]
 """Releases of the official SDKs that the sdk session tests; the tests session has the newest releases."""
-ON_ALL_CORES = ["-n", "auto", "--dist", "worksteal"]
+ON_ALL_CORES = ["-n", str((os.cpu_count() or 1) * 3 // 2), "--dist", "worksteal"]
+"""More processes than cores: the tests wait for a quarter of their time."""
 SITE_FILES = [
     "*.md",
     "handwritten/docs/**/*.md",
