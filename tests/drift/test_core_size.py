@@ -14,8 +14,8 @@ DEPENDENCIES: Final = {
     *("prometheus_client", "rich", "standardwebhooks", "yarl", "yoyo-migrations"),
 }
 SUFFIXES: Final = (".py", ".sql", ".json")
-LARGEST: Final = 4_800_000
-"""Bytes without bytecode: 2 MB more than the core had with the batch APIs of OpenAI and Anthropic alone."""
+LARGEST: Final = 4_900_000
+"""Bytes without bytecode: 2.1 MB more than the core had with the batch APIs of OpenAI and Anthropic alone."""
 
 
 def test_the_core_depends_on_these_packages_and_on_no_others() -> None:
