@@ -44,9 +44,9 @@ def check_routes(app: web.Application, operations: Sequence[Operation]) -> None:
 
 def _match(operations: Sequence[Operation], handlers: Sequence[object]) -> dict[str, Method]:
     methods: dict[str, Method] = {
-        name: method
+        name: getattr(handler, name)
         for handler in handlers
-        for name, method in inspect.getmembers(handler, inspect.iscoroutinefunction)
+        for name, _ in inspect.getmembers(type(handler), inspect.iscoroutinefunction)
         if not name.startswith("_")
     }
     declared = {operation.handler for operation in operations}
