@@ -42,7 +42,7 @@ STEPS = [
     "batch_marked=kill",
     "chunks_deleted=kill",
 ]
-SEEDS = range(int(os.environ.get("CRASH_SEEDS", "20")))
+SEEDS = range(int(os.environ.get("CRASH_SEEDS", "8")))
 
 
 @pytest.fixture(scope="module")

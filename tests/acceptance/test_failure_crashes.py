@@ -28,7 +28,7 @@ STEPS = [
     "finalizing_started=kill",
     "batch_marked=kill",
 ]
-SEEDS = range(5)
+SEEDS = range(3)
 
 
 @pytest.fixture(scope="module")

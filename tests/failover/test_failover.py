@@ -33,7 +33,7 @@ ENDS_WITHIN = 120.0  # seconds
 HEARTBEAT_TIMEOUT = 5.0
 QUIET = 1.0
 """Seconds within which a pause reaches every process."""
-SEEDS = range(int(os.environ.get("FAILOVER_SEEDS", "3")))
+SEEDS = range(int(os.environ.get("FAILOVER_SEEDS", "2")))
 
 
 @pytest.fixture(scope="module")

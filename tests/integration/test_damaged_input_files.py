@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.test_full_disk import wait_for_problem, wait_until_healthy
 from tests.support.blob_storage import ON_FOLDER_AND_BUCKET, BlobStorage
-from tests.support.databases import DATABASES, Database, new_database
+from tests.support.databases import Database, new_database
 from tests.support.openai_batches import (
     BATCHES,
     chat_line,
@@ -46,9 +46,10 @@ def cut_off(content: bytes) -> bytes:
     return content[: content.rindex(b"\n", 0, -1) + 1]
 
 
-@pytest.fixture(params=DATABASES)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with new_database(request.param, tmp_path / "data") as database:
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """Make a database of either kind: PostgreSQL beside a bucket, as the two are independent of each other."""
+    with new_database("postgres" if BlobStorage.server else "sqlite", tmp_path / "data") as database:
         yield database
 
 

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from tests.support.blob_storage import ON_FOLDER_AND_BUCKET, BlobStorage
-from tests.support.databases import DATABASES, Database, new_database
+from tests.support.databases import Database, new_database
 from tests.support.openai_batches import chat_line, jsonl
 from tests.support.running_app import BATCHES, MovableClock, RunningApp, running_app
 from tests.support.scrape import scrape
@@ -48,9 +48,10 @@ def remove(app: RunningApp, name: str) -> None:
 DAMAGES = [flip_one_bit, truncate, remove]
 
 
-@pytest.fixture(params=DATABASES)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with new_database(request.param, tmp_path / "data") as database:
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """Make a database of either kind: PostgreSQL beside a bucket, as the two are independent of each other."""
+    with new_database("postgres" if BlobStorage.server else "sqlite", tmp_path / "data") as database:
         yield database
 
 
