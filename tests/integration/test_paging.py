@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.running_app import BATCHES, RunningApp, running_app, simulator
 
+LIMITS = range(1, 8)
+
 
 async def create_ended_batches(app: RunningApp, count: int) -> list[str]:
     """Create batches, wait for their end and return their ids newest first, as a list does."""
@@ -53,25 +55,23 @@ def flatten(walked: Iterable[list[str]]) -> list[str]:
 
 
 @pytest.mark.parametrize(("size", "cursor"), [("limit", "after_id"), ("page_size", "page_token")])
-@pytest.mark.parametrize("limit", range(1, 8))
 async def test_paging_forward_returns_every_batch_once_newest_first(
-    gateway: RunningApp, size: str, cursor: str, limit: int
+    gateway: RunningApp, size: str, cursor: str
 ) -> None:
     ids = await create_ended_batches(gateway, 6)
-    walked = [page_ids async for page_ids in pages(gateway, size, cursor, limit)]
-    assert flatten(walked) == ids
-    assert [len(page_ids) for page_ids in walked[:-1]] == [limit] * (len(walked) - 1)
-    assert len(walked) == -(-6 // limit)
+    for limit in LIMITS:
+        walked = [page_ids async for page_ids in pages(gateway, size, cursor, limit)]
+        assert flatten(walked) == ids
+        assert [len(page_ids) for page_ids in walked[:-1]] == [limit] * (len(walked) - 1)
+        assert len(walked) == -(-6 // limit)
 
 
-@pytest.mark.parametrize("limit", range(1, 8))
-async def test_paging_backward_returns_every_newer_batch_once_in_adjacent_pages(
-    gateway: RunningApp, limit: int
-) -> None:
+async def test_paging_backward_returns_every_newer_batch_once_in_adjacent_pages(gateway: RunningApp) -> None:
     *newer, oldest = await create_ended_batches(gateway, 6)
-    walked = [page_ids async for page_ids in pages(gateway, "limit", "before_id", limit, start=oldest)]
-    assert flatten(reversed(walked)) == newer
-    assert [len(page_ids) for page_ids in walked[:-1]] == [limit] * (len(walked) - 1)
+    for limit in LIMITS:
+        walked = [page_ids async for page_ids in pages(gateway, "limit", "before_id", limit, start=oldest)]
+        assert flatten(reversed(walked)) == newer
+        assert [len(page_ids) for page_ids in walked[:-1]] == [limit] * (len(walked) - 1)
 
 
 async def test_a_page_before_a_batch_contains_its_nearest_newer_batches(gateway: RunningApp) -> None:
@@ -163,15 +163,14 @@ async def test_a_provider_filters_the_list_and_any_cursor_works_within_it(tmp_pa
         assert await page(app, "three") == ([], False)
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("limit", range(1, 8))
+@pytest.mark.parametrize("limit", [1, 2, 3, 7])
 @pytest.mark.parametrize(
     ("size", "cursor"), [("limit", "after_id"), ("page_size", "page_token"), ("limit", "before_id")]
 )
 async def test_paging_returns_every_lasting_batch_once_while_others_are_created_and_deleted(
-    gateway: RunningApp, size: str, cursor: str, limit: int, seed: int
+    gateway: RunningApp, size: str, cursor: str, limit: int
 ) -> None:
-    rng = random.Random(f"{cursor} {limit} {seed}")
+    rng = random.Random(f"{cursor} {limit}")
     existing = await create_ended_batches(gateway, 6)
     start = existing[-1] if cursor == "before_id" else ""
     lasting = set(existing) - {start}
