@@ -155,7 +155,7 @@ def chart(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """Look at the dashboard in a real Chromium, which comes from npm; screenshots are in tests/browser/screenshots."""
+    """Look at the dashboard in a Chromium from npm, with axe, and check its types; see tests/browser/screenshots."""
     session.install("-e", ".[secrets]", *group("pytest", "browser"))
     session.run("pytest", "tests/browser", *session.posargs)
 

@@ -26,7 +26,9 @@ from batchgate.engine.model.shard import Shard
 from batchgate.engine.model.usage import Counts
 from batchgate.providers.simulator.simulator import SimulatorSettings
 from batchgate.settings import ApiKeySettings, Settings
-from tests.browser.chromium import ARGUMENTS, SCREENSHOTS, problems, unpack_chromium
+from tests.browser.accessibility import check_accessible, read_axe
+from tests.browser.chromium import ARGUMENTS, SCREENSHOTS, unpack_chromium
+from tests.browser.packages import install_packages, problems
 
 ADMIN, OTHER = "sk-admin-0123456789", "sk-other-0123456789"
 BATCHES: Final = "/anthropic/v1/messages/batches"
@@ -70,27 +72,37 @@ def _params(model: str, text: str) -> dict[str, Any]:
     return {"model": model, "max_tokens": 16, "messages": [{"role": "user", "content": text}]}
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """Unpack Chromium, or skip where the machine lacks what that needs."""
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fetch the npm packages into a folder, or skip where the machine lacks what that needs."""
     if found := problems():
         pytest.skip("; ".join(found))
+    folder = tmp_path_factory.mktemp("packages")
+    install_packages(folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class Chromium:
+    """A running Chromium, and the program that checks its pages."""
+
+    browser: Browser
+    axe: str
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(packages: Path) -> AsyncIterator[Chromium]:
+    """Unpack and start Chromium."""
     shutil.rmtree(SCREENSHOTS, ignore_errors=True)
     SCREENSHOTS.mkdir()
-    return unpack_chromium(tmp_path_factory.mktemp("chromium"))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(chromium: tuple[Path, dict[str, str]]) -> AsyncIterator[Browser]:
-    """Start Chromium."""
-    path, environment = chromium
+    path, environment = unpack_chromium(packages)
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS, env=dict(environment))
-        yield launched
+        yield Chromium(launched, read_axe(packages))
         await launched.close()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """Run a gateway with a running batch, a failed one, one to a dead account, and one of a million rows."""
     folder = tmp_path_factory.mktemp("gateway")
@@ -190,6 +202,7 @@ class Visitor:
 
     page: Page
     url: str
+    axe: str
     faults: list[str]
 
     async def open(self, path: str = "") -> None:
@@ -203,8 +216,9 @@ class Visitor:
         await self.page.get_by_role("button", name="Sign in").click()
         await self.page.get_by_role("heading", name="Batches").wait_for()
 
-    async def shoot(self, name: str) -> None:
-        """Keep a screenshot of the page."""
+    async def look(self, name: str) -> None:
+        """Check that the page is accessible, and keep a screenshot of it."""
+        await check_accessible(self.page, self.axe)
         await self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
@@ -215,16 +229,16 @@ def _is_fault(said: ConsoleMessage) -> bool:
 
 @asynccontextmanager
 async def visitor(
-    browser: Browser, gateway: Gateway, *, width: int = 1280, dark: bool = False
+    browser: Chromium, gateway: Gateway, *, width: int = 1280, dark: bool = False
 ) -> AsyncIterator[Visitor]:
     """Open a browser window; at the end no page may have had an error, nor have broken the policy of the gateway."""
-    context = await browser.new_context(
+    context = await browser.browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light", locale="en-GB"
     )
     context.set_default_timeout(60_000)
     page, faults = await context.new_page(), list[str]()
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda said: faults.append(said.text) if _is_fault(said) else None)
-    yield Visitor(page, gateway.url, faults)
+    yield Visitor(page, gateway.url, browser.axe, faults)
     await context.close()
     assert not faults

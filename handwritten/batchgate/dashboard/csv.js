@@ -1,6 +1,6 @@
 // Reads CSV and TSV files, and fills templates with their columns.
 
-/** Read a file as text: UTF-8, or UTF-16 with a byte order mark; throws if it is neither. */
+/** Read a file as text: UTF-8, or UTF-16 with a byte order mark; throws if it is neither. @param {Blob} file */
 export async function readText(file) {
   const bytes = await file.arrayBuffer();
   const [first, second] = new Uint8Array(bytes);
@@ -12,22 +12,27 @@ export async function readText(file) {
   }
 }
 
-/** Return what the first line has most of outside of quotes. */
+/** Return what the first line has most of outside of quotes. @param {string} text */
 function separatorOf(text) {
   const first = text.slice(0, text.indexOf("\n") + 1 || undefined).replace(/(^|[,;\t])"(?:[^"]|"")*"?/g, "$1");
   return [",", ";", "\t"].sort((one, other) => first.split(other).length - first.split(one).length)[0];
 }
 
+/** @param {number} line @param {number} cells @param {number} columns */
 function raggedText(line, cells, columns) {
   const hint = cells > columns ? " Put texts that have a separator in quotes." : "";
   return `Line ${line} has ${cells} ${cells === 1 ? "cell" : "cells"}, and the first line names ${columns} ${columns === 1 ? "column" : "columns"}.${hint}`;
 }
 
-/** Read rows of fields (RFC 4180), blank lines left out; throws where a row is unlike the first, and for an open quote. */
+/** Read rows of fields (RFC 4180), blank lines left out; throws where a row is unlike the first, and for an open quote. @param {string} text */
 export function readCsv(text) {
   const separator = separatorOf(text);
+  /** @type {string[][]} */
   const rows = [];
-  let row = [], field = "", quoted = false, line = 1, begin = 1, opened = 1, start = 0;
+  /** @type {string[]} */
+  let row = [];
+  let field = "", quoted = false, line = 1, begin = 1, opened = 1, start = 0;
+  /** @param {number} end */
   const endRow = (end) => {
     row.push(field);
     if (end > start) {
@@ -66,12 +71,12 @@ export function readCsv(text) {
 const PARTS = /\{\{|\}\}|\{([^{}]*)\}|[{}]/g;
 const ESCAPE = "Write {{ and }} for braces, also in JSON.";
 
-/** Put the values of columns in place of their names in braces. */
+/** Put the values of columns in place of their names in braces. @param {string} template @param {string[]} columns @param {string[]} values */
 export function fillTemplate(template, columns, values) {
   return template.replace(PARTS, (part, name) => (name === undefined ? part[0] : values[columns.indexOf(name)] ?? ""));
 }
 
-/** Return what is wrong with a template, or nothing. */
+/** Return what is wrong with a template, or nothing. @param {string} template @param {string[]} columns */
 export function templateFault(template, columns) {
   for (const { 0: part, 1: name, index } of template.matchAll(PARTS)) {
     if (part.length === 1) return `The ${part} at character ${[...template.slice(0, index)].length + 1} of the template has no counterpart. ${ESCAPE}`;

@@ -3,8 +3,15 @@
 import { fill, h } from "./dom.js";
 import { latency, money } from "./format.js";
 
-const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+/** @typedef {import("./api.js").Schemas["BatchSeriesPoint"]} Point */
 
+const color = (/** @type {string} */ name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+/** @typedef {{ title: string, series: [string, string, ((point: Point) => number | null) | null][], write: (value: number) => string | number }} Plot */
+
+const clock = (/** @type {number} */ seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+
+/** @type {Plot[]} */
 const PLOTS = [
   { title: "Rows a minute", series: [["succeeded", "good", (p) => (60 * p.succeeded) / p.seconds], ["failed", "bad", (p) => (60 * p.failed) / p.seconds]], write: (v) => Math.round(v) },
   { title: "Latency", series: [["mean", "accent", (p) => p.latency], ["longest", "muted", (p) => p.max_latency]], write: latency },
@@ -15,7 +22,9 @@ const PLOTS = [
 /** Make the plots of a batch; `update` gets the points of its series. */
 export function plots() {
   const element = h("section", { class: "plots", "aria-label": "Plots" });
+  /** @type {any[]} */
   let drawn = [];
+  /** @type {Point[]} */
   let points = [];
 
   function draw() {
@@ -24,23 +33,27 @@ export function plots() {
     element.hidden = points.length < 1;
     fill(element, PLOTS.map((plot) => {
       const box = h("div", { class: "plot" });
-      queueMicrotask(() => drawOne(plot, box));
-      return h("figure", { "aria-label": plot.title }, h("figcaption", {}, plot.title), box);
+      const figure = h("figure", {}, h("figcaption", {}, plot.title), box);
+      queueMicrotask(() => drawOne(plot, figure, box));
+      return figure;
     }));
   }
 
-  function drawOne(plot, box) {
+  /** @param {Plot} plot @param {HTMLElement} figure @param {HTMLElement} box */
+  function drawOne(plot, figure, box) {
     const times = points.map((point) => Date.parse(point.at) / 1000);
     let sum = 0;
     const columns = plot.series.map(([, , value]) => points.map((point) => (value ? value(point) : (sum += point.cost_usd))));
+    const written = (/** @type {number | null | undefined} */ value) => (value === null || value === undefined ? "–" : plot.write(value));
+    figure.setAttribute("aria-label", `${plot.title}, at last: ${plot.series.map(([label], index) => `${label} ${written(columns[index].at(-1))}`).join(", ")}`);
     const axis = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
-    drawn.push(new globalThis.uPlot({
+    drawn.push(new (/** @type {any} */ (globalThis)).uPlot({
       width: Math.max(200, box.clientWidth), height: 130, legend: { show: true, live: true },
       cursor: { y: false, drag: { x: false, y: false } },
-      scales: { x: { time: true, range: points.length > 1 ? undefined : [times[0] - 60, times[0] + 60] }, y: { range: (_, low, high) => [0, Math.max(high ?? 0, plot.title === "Cost" ? 1e-9 : 1) * 1.1] } },
-      axes: [{ ...axis, size: 26, values: (_, times) => times.map((time) => new Date(time * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) }, { ...axis, size: 62, values: (_, values) => values.map((value) => plot.write(value)) }],
-      series: [{ value: (_, value) => (value ? new Date(value * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" }) : "–") },
-        ...plot.series.map(([label, name]) => ({ label, stroke: color(name), width: 1.6, points: { show: points.length < 3 }, spanGaps: true, value: (_, value) => (value === null || value === undefined ? "–" : plot.write(value)) }))],
+      scales: { x: { time: true, range: points.length > 1 ? undefined : [times[0] - 60, times[0] + 60] }, y: { range: (/** @type {unknown} */ _, /** @type {unknown} */ low, /** @type {number | null} */ high) => [0, Math.max(high ?? 0, plot.title === "Cost" ? 1e-9 : 1) * 1.1] } },
+      axes: [{ ...axis, size: 26, values: (/** @type {unknown} */ _, /** @type {number[]} */ marks) => marks.map(clock) }, { ...axis, size: 62, values: (/** @type {unknown} */ _, /** @type {number[]} */ marks) => marks.map((mark) => plot.write(mark)) }],
+      series: [{ value: (/** @type {unknown} */ _, /** @type {number | null} */ value) => (value ? clock(value) : "–") },
+        ...plot.series.map(([label, name]) => ({ label, stroke: color(name), width: 1.6, points: { show: points.length < 3 }, spanGaps: true, value: (/** @type {unknown} */ _, /** @type {number | null} */ value) => written(value) }))],
     }, [times, ...columns], box));
   }
 
@@ -53,7 +66,7 @@ export function plots() {
   scheme.addEventListener("change", draw);
   return {
     element,
-    update(changed) {
+    update(/** @type {Point[]} */ changed) {
       points = changed;
       draw();
     },

@@ -1,6 +1,6 @@
 // Finds the prompt and the answer in the lines of a batch, whatever their format.
 
-/** Return the text of a content, which may be a text or a list of parts. */
+/** Return the text of a content, which may be a text or a list of parts. @param {any} content @returns {string} */
 function textOf(content) {
   if (content === null || content === undefined) return "";
   if (typeof content === "string") return content;
@@ -8,6 +8,7 @@ function textOf(content) {
   return partText(content);
 }
 
+/** @param {any} part @returns {string} */
 function partText(part) {
   if (typeof part === "string") return part;
   if (part?.thought || part?.type === "reasoning_text") return "";
@@ -18,8 +19,8 @@ function partText(part) {
   return part?.type ? `[${part.type}]` : part?.inlineData ? "[data]" : "";
 }
 
-/** Return what reads a line as a text; a line that is unlike those of any API is shown as JSON. */
-const reader = (read) => (line) => {
+/** Return what reads a line as a text; a line that is unlike those of any API is shown as JSON. @param {(line: any) => unknown} read */
+const reader = (read) => (/** @type {unknown} */ line) => {
   try {
     return shown(read(line));
   } catch {
@@ -27,14 +28,15 @@ const reader = (read) => (line) => {
   }
 };
 
+/** @param {unknown} value @returns {string} */
 const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
 /** Return what a request asks: its last message of a person, with what it says before in short. */
 export const prompt = reader((request) => {
   const body = request.params ?? request.body ?? {};
   const messages = body.messages ?? (Array.isArray(body.input) && typeof body.input[0] === "object" && !Array.isArray(body.input[0]) ? body.input : null);
-  if (messages?.length) return textOf((messages.findLast((message) => message.role === "user") ?? messages.at(-1)).content);
-  if (body.contents?.length) return body.contents.map((content) => textOf(content.parts)).join("\n");
+  if (messages?.length) return textOf((messages.findLast((/** @type {any} */ message) => message.role === "user") ?? messages.at(-1)).content);
+  if (body.contents?.length) return body.contents.map((/** @type {any} */ content) => textOf(content.parts)).join("\n");
   if (body.content?.parts) return textOf(body.content.parts);
   return textOf(body.input ?? body.prompt ?? body.texts) || JSON.stringify(body);
 });
@@ -42,7 +44,7 @@ export const prompt = reader((request) => {
 /** Return the system prompt of a request, if it has one. */
 export const system = reader((request) => {
   const body = request.params ?? request.body ?? {};
-  const message = body.messages?.find((each) => each.role === "system" || each.role === "developer");
+  const message = body.messages?.find((/** @type {any} */ each) => each.role === "system" || each.role === "developer");
   return textOf(body.system ?? message?.content ?? body.instructions ?? body.systemInstruction?.parts);
 });
 
@@ -56,22 +58,26 @@ export const answer = reader((result) => {
   if (message.error) return errorText(message.error);
   if (message.choices) return message.choices.map(choiceText).join("\n\n");
   if (message.output) return textOf(message.output.message?.content ?? message.output);
-  if (message.candidates) return message.candidates.map((candidate) => textOf(candidate.content?.parts)).join("\n\n");
+  if (message.candidates) return message.candidates.map((/** @type {any} */ candidate) => textOf(candidate.content?.parts)).join("\n\n");
   const embedding = message.data?.[0]?.embedding ?? (Array.isArray(message.embedding) ? message.embedding : message.embedding?.values);
   if (embedding) return embeddingText(embedding);
   return textOf(message.content) || JSON.stringify(message);
 });
 
+/** @param {any} choice */
 const choiceText = (choice) => textOf(choice.message?.content ?? choice.text) || toolCalls(choice.message) || (choice.message?.refusal ?? "");
-const toolCalls = (message) => (message?.tool_calls ?? []).map((each) => `${each.function?.name}(${each.function?.arguments})`).join("\n");
+/** @param {any} message */
+const toolCalls = (message) => (message?.tool_calls ?? []).map((/** @type {any} */ each) => `${each.function?.name}(${each.function?.arguments})`).join("\n");
+/** @param {any} error */
 const errorText = (error) => error.error?.message ?? error.message ?? error;
 
-/** Return the first numbers of an embedding, which may be the base64 of 32-bit numbers. */
+/** Return the first numbers of an embedding, which may be the base64 of 32-bit numbers. @param {string | number[]} embedding */
 function embeddingText(embedding) {
   const numbers = typeof embedding === "string" ? decoded(embedding.slice(0, 48)) : embedding;
   return `[${numbers.slice(0, 8).map((number) => Number(number).toFixed(3)).join(", ")}${numbers.length > 8 ? ", …" : ""}]`;
 }
 
+/** @param {string} base64 */
 function decoded(base64) {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   const view = new DataView(bytes.buffer);

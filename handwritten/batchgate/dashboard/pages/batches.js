@@ -1,19 +1,29 @@
 // The list of batches, kept up to date by events.
 
-import { follow, get, post, query } from "../api.js";
+import { follow, get, post } from "../api.js";
 import { age, bar, done, eta, hasEnded, headline, pauseBanner, spent, speed, state, stateTag, waitsForAccount } from "../batch_parts.js";
-import { action, ask, fill, h, notify, select, setText } from "../dom.js";
+import { action, ask, fill, h, notify, redraws, scroll, select, setText } from "../dom.js";
 import { compact, money, words } from "../format.js";
 
 const PAGE = 50;
 const STATUSES = [["", "any status"], ["in_progress", "running"], ["validating", "validating"], ["canceling", "canceling"], ["ended", "ended"], ["failed", "not valid"]];
 
-/** Show the page; returns what ends it. */
+/** @typedef {import("../batch_parts.js").Batch} Batch */
+/** @typedef {NonNullable<import("../api.js").Paths["/api/batches"]["get"]["parameters"]["query"]>} Asked */
+/** @typedef {{ [N in "name" | "status" | "model" | "account"]: Asked[N] | "" }} Filters */
+
+/** Show the page; returns what ends it. @param {HTMLElement} main @param {import("../main.js").Session} session */
 export function batchesPage(main, session) {
+  /** @type {Filters} */
   const filters = { name: "", status: "", model: "", account: "" };
+  /** @type {Map<string, ReturnType<typeof batchRow>>} */
   const rows = new Map();
+  /** @type {Set<string>} */
   const chosen = new Set();
-  let next = null, serial = 0;
+  const drawBulk = redraws(), drawBanners = redraws();
+  /** @type {string | null} */
+  let next = null;
+  let serial = 0;
 
   const body = h("tbody");
   const more = action("Older batches", () => load(true));
@@ -28,35 +38,37 @@ export function batchesPage(main, session) {
   fill(main,
     h("div", { class: "title" }, h("h1", {}, "Batches"), maySubmit && h("a", { class: "button primary", href: "#/new" }, "New batch")),
     accountBanners, filterBar(), bulk,
-    h("div", { class: "scroll" }, h("table", { class: "batches" },
+    scroll("Batches", h("table", { class: "batches" },
       h("thead", {}, h("tr", {},
-        h("th", { class: "pick" }, maySubmit && all), ...[["Batch", ""], ["Model", "wide"], ["Account", "wide"], ["State", ""], ["Progress", "progress"],
+        h("td", { class: "pick" }, maySubmit && all), ...[["Batch", ""], ["Model", "wide"], ["Account", "wide"], ["State", ""], ["Progress", "progress"],
           ["Left", "number"], ["Rate", "number wide"], ["Cost", "number wide"], ["Age", "number wide"]].map(([text, kind]) => h("th", { class: kind, scope: "col" }, text)))),
       body)),
     empty, h("div", { class: "more" }, more));
 
   function filterBar() {
-    let timer;
-    const change = (name) => (event) => {
-      filters[name] = event.target.value.trim();
+    let timer = 0;
+    const change = (/** @type {keyof Filters} */ name) => (/** @type {Event & { target: HTMLInputElement }} */ event) => {
+      Object.assign(filters, { [name]: event.target.value.trim() });
       clearTimeout(timer);
       timer = setTimeout(() => load(false), event.type === "input" ? 300 : 0);
     };
-    const text = (name, hint) => h("input", { type: "search", placeholder: hint, "aria-label": hint, oninput: change(name) });
-    return h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+    const text = (/** @type {keyof Filters} */ name, /** @type {string} */ hint) => h("input", { type: "search", placeholder: hint, "aria-label": hint, oninput: change(name) });
+    return h("form", { class: "filters", role: "search", onsubmit: (/** @type {Event} */ event) => event.preventDefault() },
       text("name", "Name"), text("model", "Model"), text("account", "Account"),
       select({ "aria-label": "Status", onchange: change("status") }, STATUSES, ""));
   }
 
   const isFiltered = () => Object.values(filters).some(Boolean);
 
+  /** @param {boolean} older */
   async function load(older) {
     const mine = ++serial;
     let page;
     try {
-      page = await get(`api/batches${query({ ...filters, limit: PAGE, after: older ? next : null })}`);
+      page = await get("/api/batches", { query: { ...filters, limit: PAGE, after: older ? next : null } });
     } catch (error) {
-      return mine === serial && notify(error.message, "error");
+      if (mine === serial) notify(error.message, "error");
+      return;
     }
     if (mine !== serial) return;
     if (!older) {
@@ -72,8 +84,10 @@ export function batchesPage(main, session) {
     refresh();
   }
 
+  /** @param {Batch} batch @param {boolean} first */
   function add(batch, first) {
-    if (rows.has(batch.id)) return rows.get(batch.id).update(batch);
+    const known = rows.get(batch.id);
+    if (known) return known.update(batch);
     const row = batchRow(batch, maySubmit, (picked) => {
       if (picked) chosen.add(batch.id); else chosen.delete(batch.id);
       showBulk();
@@ -89,38 +103,39 @@ export function batchesPage(main, session) {
     }
     const paused = new Map();
     for (const { batch } of rows.values()) {
-      if (waitsForAccount(batch) && !hasEnded(batch)) paused.set(batch.paused.reason, batch.paused);
+      if (batch.paused && waitsForAccount(batch) && !hasEnded(batch)) paused.set(batch.paused.reason, batch.paused);
     }
-    fill(accountBanners, [...paused.values()].map(pauseBanner));
+    drawBanners([...paused.values()], () => fill(accountBanners, [...paused.values()].map(pauseBanner)));
     showBulk();
   }
 
   function showBulk() {
     bulk.hidden = !chosen.size;
     all.checked = rows.size > 0 && chosen.size === rows.size;
-    fill(bulk, h("span", {}, `${chosen.size} chosen`),
+    drawBulk(chosen.size, () => fill(bulk, h("span", { role: "status" }, `${chosen.size} chosen`),
       action("Pause", () => each("pause", "paused")), action("Resume", () => each("resume", "resumed")),
       action("Cancel", async () => {
         const sure = await ask(`Cancel ${chosen.size} batches?`, [h("p", {}, "Requests that are not sent end without a result. This cannot be undone.")], "Cancel them", { danger: true });
         if (sure) await each("cancel", "canceled");
-      }, { class: "danger" }));
+      }, { class: "danger" })));
   }
 
+  /** @param {"pause" | "resume" | "cancel"} verb @param {string} said */
   async function each(verb, said) {
-    const ids = [...chosen].filter((id) => !hasEnded(rows.get(id).batch));
-    const results = await Promise.allSettled(ids.map((id) => post(`api/batches/${id}/${verb}`)));
+    const ids = [...rows.values()].filter(({ batch }) => chosen.has(batch.id) && !hasEnded(batch)).map(({ batch }) => batch.id);
+    const results = await Promise.allSettled(ids.map((id) => post(`/api/batches/{batch_id}/${verb}`, { path: { batch_id: id } })));
     const faults = results.filter((result) => result.status === "rejected");
     notify(`${ids.length - faults.length} ${said}`);
     if (faults.length) notify(faults[0].reason.message, "error");
     for (const row of rows.values()) row.choose(false);
   }
 
-  const changed = (batch) => {
+  const changed = (/** @type {Batch} */ batch) => {
     const known = rows.has(batch.id);
     if (known || !isFiltered()) add(batch, !known);
     refresh();
   };
-  const stop = follow("api/events", { status: changed, progress: changed });
+  const stop = follow("/api/events", {}, { status: changed, progress: changed });
   const timer = setInterval(() => { for (const row of rows.values()) row.tick(); }, 1000);
   load(false);
   return () => {
@@ -130,9 +145,9 @@ export function batchesPage(main, session) {
   };
 }
 
-/** Make the row of a batch, whose cells change in place. */
+/** Make the row of a batch, whose cells change in place. @param {Batch} batch @param {boolean} canChoose @param {(picked: boolean) => void} onPick */
 function batchRow(batch, canChoose, onPick) {
-  const cell = (kind) => h("td", { class: kind });
+  const cell = (/** @type {string} */ kind) => h("td", { class: kind });
   const [name, model, account, tag, progress, left, rate, cost, since] =
     ["name", "wide", "wide", "", "progress", "number", "number wide", "number wide", "number wide"].map(cell);
   const pick = h("input", { type: "checkbox", "aria-label": `Choose ${batch.name ?? batch.id}`, onchange: () => onPick(pick.checked) });
@@ -140,13 +155,13 @@ function batchRow(batch, canChoose, onPick) {
   const row = {
     element,
     batch,
-    choose(picked) {
+    choose(/** @type {boolean} */ picked) {
       if (pick.checked !== picked) {
         pick.checked = picked;
         onPick(picked);
       }
     },
-    update(changed) {
+    update(/** @type {Batch} */ changed) {
       row.batch = batch = changed;
       pick.disabled = hasEnded(batch);
       element.title = headline(batch);
@@ -165,7 +180,7 @@ function batchRow(batch, canChoose, onPick) {
     tick() {
       setText(left, eta(batch));
       if (!since.firstChild) fill(since, age(batch.created_at));
-      else setText(since.firstChild, age(batch.created_at).textContent);
+      else setText(since.firstChild, age(batch.created_at).textContent ?? "");
     },
   };
   row.update(batch);

@@ -1,22 +1,36 @@
 // A new batch: from a JSONL file as it is, or from a CSV file and a template for its prompts.
 
-import { creates, get, post, query } from "../api.js";
+import { creates, get, post } from "../api.js";
 import { fillTemplate, readCsv, readText, templateFault } from "../csv.js";
-import { action, field, fill, h, notify, select } from "../dom.js";
+import { action, field, fill, h, notify, scroll, select } from "../dom.js";
 import { compact, count, duration, money } from "../format.js";
 
 const TRIAL = 3;
 const MAX_BYTES = 256 * 1024 * 1024;
 
-/** Show the page; returns what ends it. */
-export function newBatchPage(main, session) {
-  let source = null, checking = null, timer = null;
-  const input = h("input", { type: "file", accept: ".jsonl,.ndjson,.csv,.tsv,.txt,application/json,text/csv", class: "visually-hidden", id: "file", onchange: () => chosen(input.files[0]) });
+/** @typedef {import("../api.js").Schemas} Schemas */
+/** @typedef {Record<string, HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement>} Options */
+/**
+ * A file that was chosen; of tables it has the columns.
+ * @typedef {{ size: number, columns?: string[], lineOf: (index: number) => number, endpoint: (options: Options) => Schemas["UnifiedBatchEndpoint"] | undefined,
+ *   requests: (options: Options, limit: number) => Iterable<string> }} Source
+ */
+
+/** Show the page; returns what ends it. @param {HTMLElement} main */
+export function newBatchPage(main) {
+  /** @type {Source} */
+  let source;
+  /** @type {AbortController | null} */
+  let checking = null;
+  let timer = 0;
+  const input = h("input", { type: "file", accept: ".jsonl,.ndjson,.csv,.tsv,.txt,application/json,text/csv", class: "visually-hidden", id: "file", onchange: () => chosen(input.files?.[0]) });
   const dropZone = h("label", { class: "drop", for: "file" }, h("strong", {}, "Drop a JSONL or CSV file here"), h("span", { class: "muted" }, " or choose one. JSONL: one request a line, as for OpenAI or Anthropic. CSV: one row a prompt."));
-  const form = h("form", { class: "new-batch", hidden: true, onsubmit: (event) => event.preventDefault() });
+  const form = h("form", { class: "new-batch", hidden: true, onsubmit: (/** @type {Event} */ event) => event.preventDefault() });
   const found = h("section", { "aria-label": "Check", "aria-live": "polite" });
-  const options = {}, creating = creates();
-  const named = (name, props) => (options[name] = h("input", { name, oninput: changed, ...props }));
+  /** @type {Options} */
+  const options = {};
+  const creating = creates();
+  const named = (/** @type {string} */ name, /** @type {Record<string, any>} */ props) => (options[name] = h("input", { name, oninput: changed, ...props }));
   const accounts = h("datalist", { id: "accounts" });
   const models = h("datalist", { id: "models" });
 
@@ -26,18 +40,20 @@ export function newBatchPage(main, session) {
   dropZone.addEventListener("drop", (event) => {
     event.preventDefault();
     dropZone.classList.remove("over");
-    if (event.dataTransfer.files[0]) read(event.dataTransfer.files[0]);
+    chosen(event.dataTransfer?.files[0]);
   });
   input.addEventListener("focus", () => dropZone.classList.add("focus"));
   input.addEventListener("blur", () => dropZone.classList.remove("focus"));
-  get("api/accounts").then((list) => fill(accounts, list.data.map((account) => h("option", { value: account.name }))), () => {});
-  get("api/models").then((list) => fill(models, list.data.map((model) => h("option", { value: model.model }))), () => {});
+  get("/api/accounts").then((list) => fill(accounts, list.data.map((account) => h("option", { value: account.name }))), () => {});
+  get("/api/models").then((list) => fill(models, list.data.map((model) => h("option", { value: model.model }))), () => {});
 
+  /** @param {File} [file] */
   function chosen(file) {
     input.value = ""; // so that the same file can be chosen again when it is mended
     if (file) read(file);
   }
 
+  /** @param {File} file */
   async function read(file) {
     if (file.size > MAX_BYTES) return notify("The file has more than 256 MB. Cut it, or upload it to /v1/files and create the batch of it.", "error");
     let isCsv;
@@ -53,6 +69,7 @@ export function newBatchPage(main, session) {
     changed();
   }
 
+  /** @param {string} name */
   function showForm(name) {
     form.hidden = false;
     fill(form,
@@ -74,9 +91,11 @@ export function newBatchPage(main, session) {
         field("Webhook", named("webhook", { type: "url", placeholder: "https://" })))));
   }
 
+  /** @param {string} column */
   function insert(column) {
-    options.template.setRangeText(`{${column}}`, options.template.selectionStart, options.template.selectionEnd, "end");
-    options.template.focus();
+    const template = /** @type {HTMLTextAreaElement} */ (options.template);
+    template.setRangeText(`{${column}}`, template.selectionStart, template.selectionEnd, "end");
+    template.focus();
     changed();
   }
 
@@ -97,21 +116,22 @@ export function newBatchPage(main, session) {
     checking = new AbortController();
     fill(found, h("p", { class: "muted" }, `Checking ${count(source.size)} requests…`));
     try {
-      const estimate = await post(`api/batches/validate${address()}`, body(), { signal: checking.signal, headers: { "Content-Type": "application/json" } });
+      const estimate = await post("/api/batches/validate", { query: account(), body: body(), signal: checking.signal });
       fill(found, estimateOf(estimate));
     } catch (error) {
       if (error.name !== "AbortError") fill(found, h("p", { class: "error", role: "alert" }, error.message));
     }
   }
 
-  const address = () => query({ provider: options.account.value.trim() });
+  const account = () => ({ provider: options.account.value.trim() });
 
   /** Return the body of a create as a Blob, so that a large file is not copied as one text. */
   function body(limit = Infinity, suffix = "") {
+    /** @type {Schemas["CreateUnifiedBatch"]} */
     const given = { completion_window: options.window.value };
     const name = options.name.value.trim();
     if (name) given.name = (name + suffix).slice(0, 128);
-    if (options.lane.value) given.lane = options.lane.value;
+    if (options.lane.value) given.lane = /** @type {Schemas["Lane"]} */ (options.lane.value);
     if (options.budget.value) given.budget_usd = Number(options.budget.value);
     if (options.webhook.value.trim()) given.webhook = options.webhook.value.trim();
     const endpoint = source.endpoint(options);
@@ -119,14 +139,15 @@ export function newBatchPage(main, session) {
     return new Blob([JSON.stringify(given).slice(0, -1), ',"requests":[', ...source.requests(options, limit), "]}"]);
   }
 
+  /** @param {Schemas["BatchEstimate"]} estimate */
   function estimateOf(estimate) {
-    const lane = (name, cost, seconds) => cost && h("tr", {}, h("th", { scope: "row" }, name),
+    const lane = (/** @type {string} */ name, /** @type {Schemas["LaneEstimate"] | null} */ cost, /** @type {number | null} */ seconds) => cost && h("tr", {}, h("th", { scope: "row" }, name),
       h("td", { class: "number" }, cost.unpriced ? "no price" : cost.expected_usd === null ? `${money(cost.input_usd)} + answers` : money(cost.expected_usd)),
       h("td", { class: "number" }, cost.max_usd === null || cost.unpriced ? "–" : money(cost.max_usd)), h("td", { class: "number" }, seconds === null || seconds === undefined ? "–" : duration(seconds)));
     const ready = !estimate.error_count;
     return [
       h("h2", {}, ready ? `${count(estimate.requests)} requests are valid` : `${count(estimate.error_count)} errors`),
-      !ready && h("div", { class: "scroll" }, h("table", { class: "faults" }, h("thead", {}, h("tr", {}, h("th", { class: "number", scope: "col" }, source.columns ? "Row" : "Line"), h("th", { scope: "col" }, "What is wrong"))),
+      !ready && scroll("Errors", h("table", { class: "faults" }, h("thead", {}, h("tr", {}, h("th", { class: "number", scope: "col" }, source.columns ? "Row" : "Line"), h("th", { scope: "col" }, "What is wrong"))),
         h("tbody", {}, estimate.errors.map((fault) => h("tr", {}, h("td", { class: "number" }, fault.line ?? (fault.index === null ? "" : source.lineOf(fault.index))), h("td", { class: "text" }, fault.custom_id && h("small", { class: "id" }, fault.custom_id), fault.message)))))),
       estimate.requests > 0 && h("table", { class: "estimate" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Lane"), ...["Cost", "At most", "Time"].map((text) => h("th", { scope: "col", class: "number" }, text)))),
         h("tbody", {}, lane("Direct", estimate.direct, estimate.direct_seconds), lane("Native", estimate.native, estimate.native_seconds))),
@@ -137,8 +158,9 @@ export function newBatchPage(main, session) {
     ];
   }
 
+  /** @param {number} limit @param {string} suffix */
   async function create(limit, suffix) {
-    const batch = await creating.post(`v1/batches${address()}`, body(limit, suffix), suffix);
+    const batch = await creating.post(suffix, "/v1/batches", { query: account(), body: body(limit, suffix) });
     notify(limit === Infinity ? "The batch is created." : `A batch of the first ${TRIAL} rows is created.`);
     location.hash = `#/batch/${encodeURIComponent(batch.id)}`;
   }
@@ -149,11 +171,14 @@ export function newBatchPage(main, session) {
   };
 }
 
-/** Take the lines of a JSONL file as requests. */
+/** Take the lines of a JSONL file as requests. @param {string} text @returns {Source} */
 function jsonlSource(text) {
-  const lines = text.split(/\r?\n/), kept = [];
+  const lines = text.split(/\r?\n/);
+  /** @type {number[]} */
+  const kept = [];
   lines.forEach((line, index) => { if (line.trim()) kept.push(index); });
   if (!kept.length) throw new Error("The file is empty.");
+  /** @type {any} */
   let first = {};
   try { first = JSON.parse(lines[kept[0]]); } catch { /* the check says what is wrong with it */ }
   return {
@@ -166,34 +191,37 @@ function jsonlSource(text) {
   };
 }
 
+/** @param {string} model @param {string | null} system @param {string} prompt @param {number} maxTokens */
 function chatRequest(model, system, prompt, maxTokens) {
   const messages = [...(system === null ? [] : [{ role: "system", content: system }]), { role: "user", content: prompt }];
   return { body: { model, messages, ...(maxTokens && { [maxTokensField(model)]: maxTokens }) } };
 }
 
+/** @param {string} model @param {string | null} system @param {string} prompt @param {number} maxTokens */
 function messagesRequest(model, system, prompt, maxTokens) {
   return { params: { model, max_tokens: maxTokens, ...(system !== null && { system }), messages: [{ role: "user", content: prompt }] } };
 }
 
-/** Return the field with the most tokens of an answer, as `batchgate run` chooses it (tables/chat_requests.py). */
+/** Return the field with the most tokens of an answer, as `batchgate run` chooses it (tables/chat_requests.py). @param {string} model */
 function maxTokensField(model) {
   return /^(o\d|gpt-([5-9]|\d\d))/.test(model.slice(model.lastIndexOf("/") + 1)) ? "max_completion_tokens" : "max_tokens";
 }
 
-/** Make a request of Chat Completions or Messages of each row of a CSV file. */
+/** Make a request of Chat Completions or Messages of each row of a CSV file. @param {string} text @returns {Source} */
 function csvSource(text) {
-  const [columns, ...rows] = readCsv(text);
-  if (!columns || !rows.length) throw new Error("The file needs a first line with the names of its columns, and rows.");
+  const [names, ...rows] = readCsv(text);
+  if (!names || !rows.length) throw new Error("The file needs a first line with the names of its columns, and rows.");
+  const columns = names.map((name) => name.trim());
   return {
     size: rows.length,
-    columns: columns.map((name) => name.trim()),
+    columns,
     lineOf: (index) => index + 1,
     endpoint: (options) => (options.api.value === "messages" ? "/v1/messages" : undefined),
     *requests(options, limit) {
-      const chosen = this.columns.indexOf(options.id.value);
+      const chosen = columns.indexOf(options.id.value);
       const requestOf = options.api.value === "messages" ? messagesRequest : chatRequest;
       for (let index = 0; index < Math.min(rows.length, limit); index++) {
-        const text = (template) => fillTemplate(template.value, this.columns, rows[index]);
+        const text = (/** @type {{ value: string }} */ template) => fillTemplate(template.value, columns, rows[index]);
         const system = options.system.value.trim() ? text(options.system) : null;
         const request = requestOf(options.model.value.trim(), system, text(options.template), Number(options.max_tokens.value));
         yield (index ? "," : "") + JSON.stringify({ custom_id: chosen < 0 ? `row-${index + 1}` : rows[index][chosen], ...request });
