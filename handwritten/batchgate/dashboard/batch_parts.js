@@ -101,5 +101,5 @@ export const waitsForAccount = (batch) => batch.paused !== null && batch.paused.
 export function pauseBanner(pause) {
   return h("div", { class: "banner warn", role: "status" },
     h("strong", {}, words(pause.code)), ": ", h("span", {}, pause.reason), " ",
-    h("span", { class: "muted" }, `for ${ago(pause.since)}${pause.by ? `, by ${pause.by}` : ""}`));
+    h("span", { class: "muted" }, "since ", when(pause.since), pause.by && ` by ${pause.by}`));
 }
