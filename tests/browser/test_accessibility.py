@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import FileChooser, Page, expect
 
 from tests.browser.conftest import ADMIN, Chromium, Gateway, visitor
 
@@ -58,7 +59,8 @@ async def test_a_batch_is_made_read_and_steered_with_the_keyboard_alone(
 ) -> None:
     (tmp_path / "typed.csv").write_text("text\nHello\n")
     async with visitor(browser, gateway) as person:
-        page, press = person.page, person.page.keyboard.press
+        page, press, choosers = person.page, person.page.keyboard.press, asyncio.Queue[FileChooser]()
+        page.on("filechooser", choosers.put_nowait)
         await page.goto(gateway.url)
         await expect(page.get_by_label("API key")).to_be_focused()
         await page.keyboard.type(ADMIN)
@@ -66,10 +68,10 @@ async def test_a_batch_is_made_read_and_steered_with_the_keyboard_alone(
         await expect(page.locator("main")).to_be_focused()
         await tab_to(page, "New batch")
         await press("Enter")
+        await expect(page.get_by_role("heading", name="New batch")).to_be_visible()
         await tab_to(page, "Drop a JSONL or CSV file here")
-        async with page.expect_file_chooser() as chooser:
-            await press("Enter")
-        await (await chooser.value).set_files(tmp_path / "typed.csv")
+        await press("Enter")
+        await (await choosers.get()).set_files(tmp_path / "typed.csv")
         await tab_to(page, "Model")
         await page.keyboard.type("quick")
         await expect(page.get_by_text("1 requests are valid")).to_be_visible()
