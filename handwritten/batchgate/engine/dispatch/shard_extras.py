@@ -69,35 +69,36 @@ class ShardExtras:
         self._outputs = AsyncExitStack()
 
     async def __aenter__(self) -> None:
-        """Read the tasks if the batch was moved to another lane; otherwise they are read when a request needs them.
-
-        Raises `StoreError`.
-        """
-        if self._claim.batch.lane_changes:
-            await self._read_tasks()
+        """Do nothing: tasks are read when a request needs them."""
 
     async def __aexit__(self, *_: object) -> None:
         """Remove the blobs of files whose results were not stored."""
         await self._outputs.aclose()
 
+    async def read_tasks_of_moved_batch(self, is_held_back: Callable[[], bool]) -> None:
+        """Read the tasks if the batch was moved to another lane, unless its requests are held back by then."""
+        if self._claim.batch.lane_changes:
+            await self._read_tasks(is_held_back)
+
     async def find_task(self, seq: int) -> ProviderTask | None:
         """Return the task of a request that an earlier claim of the shard has stored, or this one."""
-        async with self._reading:
-            while self._tasks is None:
-                try:
-                    await self._read_tasks()
-                except StoreError as error:
-                    self._report("tasks", error)
-                    await asyncio.sleep(STORAGE_RETRY)
-            self._report("tasks", None)
-        return self._tasks.get(seq)
+        await self._read_tasks(lambda: False)
+        return None if self._tasks is None else self._tasks.get(seq)
 
     def has_task(self, seq: int) -> bool:
         """Return whether a request of a batch that was moved has a task: its result counts in every lane."""
         return self._tasks is not None and seq in self._tasks
 
-    async def _read_tasks(self) -> None:
-        self._tasks = {task.seq: task for task in await self._store.tasks_of(self._claim)}
+    async def _read_tasks(self, is_held_back: Callable[[], bool]) -> None:
+        """Read the tasks once, and try again while the store fails."""
+        async with self._reading:
+            while self._tasks is None and not is_held_back():
+                try:
+                    self._tasks = {task.seq: task for task in await self._store.tasks_of(self._claim)}
+                except StoreError as error:
+                    self._report("tasks", error)
+                    await asyncio.sleep(STORAGE_RETRY)
+            self._report("tasks", None)
 
     async def save_task(self, seq: int, account: str, task_id: str) -> ProviderTask:
         """Store the task that was created for a request, and try again while the store fails.

@@ -174,11 +174,12 @@ class ShardRun:
         if self._ending:
             self.resumed_too_late = True
         else:
-            self._open_tasks += 1
             self._group.create_task(self._start_requests())
+            self._open_tasks += 1
 
     async def _start_requests(self) -> None:
         try:
+            await self._extras.read_tasks_of_moved_batch(lambda: self._is_held_back)
             for request, key, size in self._admit(await self._read_remaining()):
                 self._open_tasks += 1
                 task = self._group.create_task(self._run_request(request))

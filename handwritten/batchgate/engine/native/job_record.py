@@ -18,6 +18,7 @@ from batchgate.engine.model.clock import ExpiryClock
 from batchgate.engine.model.native_job import NativeJob, pack_set, unpack_set
 from batchgate.engine.model.provider_call import Account
 from batchgate.engine.native.replanned_job import replanned_job
+from batchgate.engine.native.stop_reasons import MAY_BE_REPLANNED
 from batchgate.engine.ports.blobs import Blobs
 from batchgate.engine.ports.queue import Queue
 from batchgate.engine.ports.store import Store
@@ -72,6 +73,11 @@ class JobRecord:
         changed = structs.replace(self.job, **changes)
         await shielded(self._services.store.save_job(changed))
         self.job = changed
+
+    async def withdraw(self, stop: str, in_doubt: str | None = None) -> None:
+        """End a job that is to stop before it was created, or nobody knows whether it was."""
+        self.job = structs.replace(self.job, reason=stop, replans=stop in MAY_BE_REPLANNED)
+        await self.end("withdrawn", "; ".join(filter(None, (stop, in_doubt))))
 
     async def end(self, state: Literal["done", "failed", "withdrawn"], reason: str | None) -> None:
         """End the job: what it has not answered may run directly from now on, or goes into another job."""

@@ -33,6 +33,7 @@ from batchgate.engine.native.job_submission import JobSubmission
 from batchgate.engine.native.job_watch import JobWatch
 from batchgate.engine.native.measured_calls import MeasuredBatches, measured
 from batchgate.engine.native.refused_rows import RefusedRows
+from batchgate.engine.native.stop_reasons import MOVED, PAUSED, RESCUED
 from batchgate.engine.ports.provider_batches import ProviderBatches, UpstreamJob
 
 logger = logging.getLogger(__name__)
@@ -44,8 +45,6 @@ LAST_DOWNLOAD: Final = LONGEST_SLEEP
 MAX_DOUBLINGS: Final = 8
 MAX_UNREADABLE: Final = 4
 """Attempts to read results that are not found, or not usable; then they are given up."""
-PAUSED: Final = "its batch was paused, and the pause cancels its jobs"
-MOVED: Final = "its batch was moved to the lane direct"
 UNREAD: Final = "its results cannot be read yet"
 GIVE_UP: Final = 600 * MICROSECONDS
 """How long calls may fail once a job should have stopped: its batch waits for its end."""
@@ -219,7 +218,7 @@ class JobRun:
         """Do what comes next in the job's state."""
         match self._record.job.state:
             case "planned" if stop:
-                await self._record.end("withdrawn", stop)
+                await self._record.withdraw(stop)
             case "planned" if batch.pause is not None:
                 await self._record.sleep(LOOK_AGAIN)
             case "planned" if not await self._services.budgets.may_send(batch, self._record.job.account):
@@ -232,9 +231,7 @@ class JobRun:
                 await self._submission.resume(batch, endpoint, batches, stop)
             case "running":
                 pause = PAUSED if stop is None and batch.pause and batch.pause.native_jobs == "cancel" else None
-                # A batch that was moved may be moved back, before or after the job has ended.
-                replans = pause is not None or stop == MOVED
-                await self._watch.watch(batch, endpoint, batches, stop or pause, replans=replans)
+                await self._watch.watch(batch, endpoint, batches, stop or pause)
             case "collecting":
                 await self._collect(batch, endpoint, batches)
             case _:
@@ -257,7 +254,7 @@ class JobRun:
         half = (batch.expires_at - batch.created_at) // 2
         margin = min(round(MARGIN * needed * MICROSECONDS) + RESERVE, half)
         if self._services.clock.has_passed(batch.expires_at - margin):
-            return "the time left is what the direct lane needs"
+            return RESCUED
         return None
 
     def _requests_of_batch(self) -> int:

@@ -155,7 +155,7 @@ class JobSubmission:
         if self._record.job.may_exist:
             await self._resolve_doubt(batch, endpoint, batches, stop)
         elif stop:
-            await self._record.end("withdrawn", stop)
+            await self._record.withdraw(stop)
         else:
             await self._submit(batch, endpoint, batches)
 
@@ -171,7 +171,7 @@ class JobSubmission:
         elif not self._services.clock.has_passed((job.creating_at or 0) + DOUBT):
             await self._record.sleep(LOOK_AGAIN)
         elif stop and (not result.candidates or self._may_leave(batch)):
-            await self._record.end("withdrawn", "; ".join(filter(None, (stop, in_doubt))))
+            await self._record.withdraw(stop, in_doubt)
         elif result.candidates:
             await self._watch_candidates()
         else:

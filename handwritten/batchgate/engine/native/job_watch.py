@@ -11,6 +11,7 @@ from batchgate.engine.model.errors import UpstreamError
 from batchgate.engine.native.enqueued_tokens import EnqueuedTokens
 from batchgate.engine.native.job_record import LOOK_AGAIN, JobRecord, NativeServices, credential_of
 from batchgate.engine.native.refused_rows import RefusedRows
+from batchgate.engine.native.stop_reasons import MAY_BE_REPLANNED
 from batchgate.engine.ports.provider_batches import ProviderBatches, UpstreamJob
 from batchgate.engine.support.failpoints import hit_failpoint
 
@@ -55,16 +56,11 @@ class JobWatch:
         endpoint: AccountEndpoint,
         batches: ProviderBatches,
         stop: str | None,
-        *,
-        replans: bool = False,
     ) -> None:
-        """Poll the job, and cancel it if it should stop.
-
-        ``replans``: what it leaves unanswered then goes into another job.
-        """
+        """Poll the job, and cancel it if it should stop."""
         if stop and self._record.job.cancel_requested_at is None:
             now = self._services.clock.now()
-            await self._record.save(cancel_requested_at=now, reason=stop, replans=replans)
+            await self._record.save(cancel_requested_at=now, reason=stop, replans=stop in MAY_BE_REPLANNED)
             self._polls = 0
         if self._record.job.cancel_requested_at is not None and not self._is_canceled:
             await self._cancel(endpoint, batches)

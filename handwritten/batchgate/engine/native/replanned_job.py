@@ -1,4 +1,4 @@
-"""Plans requests anew that a job leaves unanswered, since it was canceled for a pause or a move to another lane."""
+"""Plans requests anew that a job leaves unanswered, since it was stopped for its batch, which goes on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from batchgate.engine.dispatch.lane_choice import reason_for_size
 from batchgate.engine.model.batch import Batch
 from batchgate.engine.model.native_job import NativeJob, pack_set
 from batchgate.engine.native.job_groups import new_token
+from batchgate.engine.native.stop_reasons import RESCUED
 
 
 def replanned_job(
@@ -16,12 +17,15 @@ def replanned_job(
 ) -> NativeJob | None:
     """Return a new job of the requests without a result; None if these run as those of any other job that has ended.
 
-    That is so if nobody has canceled the job for a pause or a move, if its batch is over or has the lane ``direct``,
-    and if the requests are too few for a job.
+    That is so if the job was not stopped for its batch (`stop_reasons`), if the batch is over or in the lane ``direct``,
+    if it was rescued and may still be called, and if the requests are too few for a job.
     """
     if not job.replans or not missing or batch is None or endpoint is None:
         return None
-    if batch.status != "in_progress" or batch.expires_at <= now or lane_of(batch.options, endpoint) == "direct":
+    lane = lane_of(batch.options, endpoint)
+    if batch.status != "in_progress" or batch.expires_at <= now or lane == "direct":
+        return None
+    if job.reason == RESCUED and lane != "native":
         return None
     if reason_for_size(batch, endpoint, len(missing)) is not None:
         return None
