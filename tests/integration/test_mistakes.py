@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from click.testing import Result
 
 from batchgate.account_settings import AccountSettings
 from batchgate.engine.model.api_key import SCOPES
@@ -52,6 +53,13 @@ async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running
             folder, accounts=accounts, api_keys=keys, default_provider="sim", shutdown_timeout=0
         ) as running:
             yield running
+
+
+def error_code(done: Result) -> tuple[str, int]:
+    """Return the code of the error on stderr, once its exit status is that of the command."""
+    error = json.loads(done.stderr.splitlines()[-1])["error"]
+    assert error["exit_status"] == done.exit_code
+    return error["code"], done.exit_code
 
 
 def jsonl(*requests: dict[str, Any]) -> str:
@@ -182,6 +190,8 @@ async def test_a_model_that_does_not_exist_ends_the_waiting_early_and_says_why(a
     assert re.search(
         rf"{batch_id} is paused: {reason}\nTo send the others .*: batchgate resume {batch_id}", done.stderr
     )
+    again = await command("wait", batch_id, "--json", url=app.url, key=KEY)
+    assert error_code(again) == ("batch_paused", 1)
     _, progress = await app.call("GET", f"/api/batches/{batch_id}/progress", headers={"x-api-key": KEY})
     assert progress["errored"] < 1000
     assert (await command("cancel", batch_id, url=app.url, key=KEY)).exit_code == 0
@@ -298,3 +308,19 @@ async def test_a_wrong_setting_is_found_before_a_start_with_its_place_and_what_i
     done = await command("check", environment=given)
     assert done.exit_code == 1
     assert re.search(answer, done.stdout), done.stdout
+
+
+# Errors as JSON
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "status"),
+    [
+        ("show msgbatch_a --json", "gateway_unreachable", 1),
+        ("wait msgbatch_a --json", "gateway_unreachable", 1),
+    ],
+)
+async def test_with_json_the_error_that_ends_a_command_has_the_code_of_its_cause(
+    words: str, code: str, status: int
+) -> None:
+    assert error_code(await command(*words.split(), url="http://127.0.0.1:1")) == (code, status)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 import click
 
@@ -34,10 +34,15 @@ INTERRUPTED_STATUS = 130
 
 
 class CommandFailed(Exception):
-    """A command failed; the message is for the user."""
+    """A command failed; the message is for the user. With a ``cause``, it is the same kind of failure."""
 
-    code: ClassVar[str] = "failed"
+    code: str = "failed"
     """The kind of failure, for programs."""
+
+    def __init__(self, message: str, *, cause: Exception | None = None) -> None:
+        super().__init__(message)
+        if cause is not None:
+            self.code = code_of(cause)
 
 
 class BatchPaused(CommandFailed):
@@ -86,6 +91,11 @@ class ConnectionBroken(CallFailed):
     retry_safe = True
 
 
+def code_of(error: Exception) -> str:
+    """Return the code of an error that ends a command."""
+    return error.code if isinstance(error, CommandFailed) else CommandFailed.code
+
+
 @contextmanager
 def failures_shown(context: click.Context) -> Iterator[None]:
     """Turn known failures into a message and an exit status; with --json the message is a line of JSON."""
@@ -96,8 +106,7 @@ def failures_shown(context: click.Context) -> Iterator[None]:
     except ConfigurationError as error:
         raise _shown(context, "configuration_error", str(error), _UsageFailure(printable(str(error)))) from error
     except (CommandFailed, BatchgateError, TableError) as error:
-        code = error.code if isinstance(error, CommandFailed) else CommandFailed.code
-        raise _shown(context, code, str(error), click.ClickException(printable(str(error)))) from error
+        raise _shown(context, code_of(error), str(error), click.ClickException(printable(str(error)))) from error
 
 
 def _shown(context: click.Context, code: str, message: str, as_text: click.ClickException) -> click.ClickException:

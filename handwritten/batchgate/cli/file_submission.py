@@ -80,7 +80,7 @@ class FileSubmission:
         except GatewayRefused as error:
             raise SubmissionRefused(in_lines(str(error), lines.numbers)) from error
         except ConnectionBroken as error:
-            raise CommandFailed(f"{error} {self._what_now(key)}") from error
+            raise CommandFailed(f"{error} {self._what_now(key)}", cause=error) from error
 
     def _what_now(self, key: str | None) -> str:
         if key is not None:

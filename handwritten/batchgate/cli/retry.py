@@ -126,4 +126,5 @@ async def _retry(connection: Connection, batch_id: str, retry: RetryBatch) -> Ba
             return await client.retry(batch_id, retry)
         except ConnectionBroken as error:
             check = connection.command("list", "--limit", "1")
-            raise CommandFailed(f"{error} The batch may have been created; check with: {check}") from error
+            message = f"{error} The batch may have been created; check with: {check}"
+            raise CommandFailed(message, cause=error) from error

@@ -166,7 +166,7 @@ class _Run:
         except BatchPaused as error:
             raise paused_failure(self._connection, error) from error
         except (CommandFailed, TableError) as error:
-            raise CommandFailed(f"{error}\n{GOES_ON}" if ids else str(error)) from error
+            raise CommandFailed(f"{error}\n{GOES_ON}" if ids else str(error), cause=error) from error
 
 
 def _source(file: Path, target: Path, question: Question, prefix: str) -> RunSource:

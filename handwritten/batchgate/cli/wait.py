@@ -74,7 +74,7 @@ def finish(
     except CommandFailed as error:
         if isinstance(error, GatewayRefused) and not error.retry_safe:
             raise  # there is no such batch, or the key may not read it
-        raise CommandFailed(f"{error}\n{later}") from error
+        raise CommandFailed(f"{error}\n{later}", cause=error) from error
     if as_json:
         print_json(batch)
     report_end(context, connection, batch, progress, target)
@@ -83,7 +83,7 @@ def finish(
 def paused_failure(connection: Connection, error: BatchPaused) -> CommandFailed:
     """Return the failure to wait for a paused batch, with what its owner can do."""
     help_text = pause_help(error.batch_id, "identical_errors", connection.command)
-    return CommandFailed(f"{error}\n{help_text[0].upper()}{help_text[1:]}")
+    return CommandFailed(f"{error}\n{help_text[0].upper()}{help_text[1:]}", cause=error)
 
 
 async def _wait_and_write(
