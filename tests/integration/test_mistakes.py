@@ -318,9 +318,18 @@ async def test_a_wrong_setting_is_found_before_a_start_with_its_place_and_what_i
     [
         ("show msgbatch_a --json", "gateway_unreachable", 1),
         ("wait msgbatch_a --json", "gateway_unreachable", 1),
+        ("list --json --bogus", "usage_error", 2),
+        ("list --limit many --json", "usage_error", 2),
+        ("lst --json", "usage_error", 2),
+        ("--bogus list --json", "usage_error", 2),
     ],
 )
 async def test_with_json_the_error_that_ends_a_command_has_the_code_of_its_cause(
     words: str, code: str, status: int
 ) -> None:
     assert error_code(await command(*words.split(), url="http://127.0.0.1:1")) == (code, status)
+
+
+async def test_what_looks_like_the_option_json_but_is_an_argument_leaves_errors_as_text() -> None:
+    done = await command("show", "--bogus", "--", "--json")
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, "Error: No such option '--bogus'.")

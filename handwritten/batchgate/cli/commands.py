@@ -13,6 +13,7 @@ import click
 
 from batchgate import __version__
 from batchgate.cli.failures import failures_shown
+from batchgate.cli.json_option import look_for_json
 
 COMMANDS: Final = {
     "init": ("batchgate.cli.init", "Write a first settings file, and test its account."),
@@ -56,6 +57,12 @@ COMMANDS: Final = {
 
 class LazyGroup(click.Group):
     """A group that imports the module of a command only when the command is used."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command; a wrong one becomes what click prints."""
+        look_for_json(ctx, args)
+        with failures_shown(ctx):
+            return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
         """List the commands in the order in which a user meets them."""
