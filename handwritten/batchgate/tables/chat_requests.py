@@ -20,7 +20,7 @@ MAX_REQUEST: Final = 32 * 1024 * 1024
 ID_COLUMN: Final = "custom_id"
 """The column with the ids of rows, if there is one and no other is named."""
 
-_REASONING_MODEL: Final = re.compile(r"o\d|gpt-([5-9]|\d\d)")
+_REASONING_MODEL: Final = re.compile(r"(ft:)?(o\d|gpt-(?!35)([5-9]|\d\d))")  # gpt-35 is Azure's name of GPT-3.5
 _ENCODER: Final = msgspec.json.Encoder()
 
 

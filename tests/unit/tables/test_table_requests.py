@@ -36,7 +36,9 @@ def test_an_unknown_column_of_a_template_is_refused_with_the_nearest_and_all_col
     ("models", "field"),
     [
         (("o3", "openai/o4-mini", "gpt-5-mini", "openrouter/openai/gpt-5.1", "azure/gpt-10"), "max_completion_tokens"),
+        (("ft:gpt-5-mini:acme::a1", "openai/ft:o4-mini-2025-04-16:acme::a1"), "max_completion_tokens"),
         (("gpt-4o", "openai/gpt-4.1", "vllm/openai/gpt-oss-120b", "ollama/olmo", "gemini-3"), "max_tokens"),
+        (("azure/gpt-35-turbo", "gpt-35-turbo-16k", "ft:gpt-35-turbo", "ft:gpt-4o:acme::a1"), "max_tokens"),
     ],
 )
 def test_reasoning_models_of_openai_get_their_own_field_for_the_most_tokens(models: Sequence[str], field: str) -> None:

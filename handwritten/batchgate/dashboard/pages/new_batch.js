@@ -204,7 +204,7 @@ function messagesRequest(model, system, prompt, maxTokens) {
 
 /** Return the field with the most tokens of an answer, as `batchgate run` chooses it (tables/chat_requests.py). @param {string} model */
 function maxTokensField(model) {
-  return /^(o\d|gpt-([5-9]|\d\d))/.test(model.slice(model.lastIndexOf("/") + 1)) ? "max_completion_tokens" : "max_tokens";
+  return /^(ft:)?(o\d|gpt-(?!35)([5-9]|\d\d))/.test(model.slice(model.lastIndexOf("/") + 1)) ? "max_completion_tokens" : "max_tokens";
 }
 
 /** Make a request of Chat Completions or Messages of each row of a CSV file. @param {string} text @returns {Source} */
