@@ -11,6 +11,8 @@ import { resultsBrowser } from "../results_browser.js";
 /** @typedef {import("../batch_parts.js").Batch} Batch */
 /** @typedef {Schemas["BatchProgress"] & Partial<Batch>} Shown */
 
+const MAX_SHOWN_ID = 256; // characters: longer ids are cut to as many (engine/model/failure.py)
+
 /** Show the page; returns what ends it. @param {HTMLElement} main @param {import("../main.js").Session} session @param {string} id */
 export function batchPage(main, session, id) {
   const at = { path: { batch_id: id } };
@@ -143,12 +145,13 @@ export function batchPage(main, session, id) {
           maySubmit && progress.status === "ended" && retryButton(group)))))))));
   }
 
-  /** Retry the rows of a group: by their kind if no other group has it, or by their ids if all are known; otherwise say what else is retried. @param {Schemas["FailureGroup"]} group */
+  /** Retry the rows of a group: by their kind if no other group has it, or by their ids if all are known, none of them cut; otherwise say what else is retried. @param {Schemas["FailureGroup"]} group */
   function retryButton(group) {
     const same = progress.failures.filter((each) => each.kind === group.kind);
     const only = /** @type {Schemas["RetryBatch"]} */ ({ only: [group.kind] });
     if (same.length === 1) return action("Retry these", () => retry(only));
-    if (group.count === group.custom_ids.length) return action("Retry these", () => retry({ custom_ids: group.custom_ids }));
+    const areWhole = group.custom_ids.every((id) => id.length < MAX_SHOWN_ID);
+    if (areWhole && group.count === group.custom_ids.length) return action("Retry these", () => retry({ custom_ids: group.custom_ids }));
     const total = same.reduce((sum, each) => sum + each.count, 0);
     return action(`Retry all ${count(total)} ${words(group.kind)}`, () => retry(only));
   }
