@@ -201,13 +201,13 @@ async def test_what_was_not_sent_of_a_batch_that_runs_directly_goes_into_jobs_an
                 assert (await set_lane(gateway.app, batch_id, case.lane))["lane"] == case.lane
             while not (lanes := (await gateway.progress(batch_id))["lanes"]):
                 pass  # the calls in flight finish
-            called = await calls(gateway)
+            called = len(LARGE) - sum(part["requests"] for part in lanes)
             if database.url is not None:
                 assert [job["state"] for job in (await gateway.progress(batch_id))["jobs"]] == ["planned"]
                 await gateway.app.call("POST", f"/api/batches/{batch_id}/resume")
             await gateway.until_ended(batch_id)
             assert {(part["lane"], part["code"]) for part in lanes} == case.parts
-            assert sum(part["requests"] for part in lanes) == len(LARGE) - called > 0
+            assert 0 < called < len(LARGE)
             assert await calls(gateway) == called + case.called
             in_jobs = sum(job["answered"] for job in (await gateway.progress(batch_id))["jobs"])
             assert in_jobs == sum(part["requests"] for part in lanes if part["lane"] == NATIVE)

@@ -173,7 +173,8 @@ def _with_lane(batch: Batch, lane: Lane) -> Batch:
     if lane == "direct":
         options = structs.replace(options, left_jobs=True)
     awaits_plan = batch.awaits_plan or (lane != "direct" and before.lane != "native")
-    return structs.replace(batch, options=options, lane_changes=batch.lane_changes + 1, awaits_plan=awaits_plan)
+    changes = batch.lane_changes + 1
+    return structs.replace(batch, options=options, lane_changes=changes, awaits_plan=awaits_plan, pace=None)
 
 
 def _with_budget(batch: Batch, budget: int | None, *, by: str, at: int) -> Batch:

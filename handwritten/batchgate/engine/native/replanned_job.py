@@ -17,8 +17,8 @@ def replanned_job(
 ) -> NativeJob | None:
     """Return a new job of the requests without a result; None if these run as those of any other job that has ended.
 
-    That is so if the job was not stopped for its batch (`stop_reasons`), if the batch is over or in the lane ``direct``,
-    if it was rescued and may still be called, and if the requests are too few for a job.
+    That is so if the job was not stopped for its batch (`stop_reasons`), if the batch is over or has the lane
+    ``direct`` now, if it was rescued and its requests may be called, and if they are too few for a job.
     """
     if not job.replans or not missing or batch is None or endpoint is None:
         return None

@@ -3,7 +3,7 @@ UPDATE batches
 SET terms = %(terms)s, pause = %(pause)s, expires_at = %(expires_at)s, budget = %(budget)s, priority = %(priority)s, priority_scope = %(priority_scope)s,
     concurrency = %(concurrency)s, concurrency_changes = %(concurrency_changes)s,
     awaits_plan = %(awaits_plan)s, lane_changes = %(lane_changes)s,
-    pace = CASE WHEN %(pause)s::text IS NULL THEN pace END
+    pace = CASE WHEN %(pause)s::text IS NULL AND lane_changes = %(lane_changes)s THEN pace END
 WHERE key = %(batch_key)s
 
 -- name: withdraw_jobs

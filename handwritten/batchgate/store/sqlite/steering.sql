@@ -3,7 +3,7 @@ UPDATE batches
 SET terms = :terms, pause = :pause, expires_at = :expires_at, budget = :budget, priority = :priority, priority_scope = :priority_scope,
     concurrency = :concurrency, concurrency_changes = :concurrency_changes,
     awaits_plan = :awaits_plan, lane_changes = :lane_changes,
-    pace = CASE WHEN :pause IS NULL THEN pace END
+    pace = CASE WHEN :pause IS NULL AND lane_changes = :lane_changes THEN pace END
 WHERE key = :batch_key
 
 -- name: batch_with_results
