@@ -1,7 +1,8 @@
 """A running batch is moved to another lane: its jobs are taken back, or the rest of its requests goes into jobs."""
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,11 @@ import msgspec
 import pytest
 
 from batchgate.account_settings import AccountSettings
+from batchgate.engine.model.claim import Claim
+from batchgate.engine.model.provider_task import ProviderTask
 from batchgate.providers.simulator.server import SimulatorStats
 from batchgate.providers.simulator.simulator import SimulatorSettings
+from batchgate.store.sqlite.tasks import SqliteTasks
 from tests.integration.native.lane_client import BASES
 from tests.integration.native.native_gateway import KEY, MIN_REQUESTS, NativeGateway, native_gateway
 from tests.support.databases import Database, DatabaseKind, new_database
@@ -186,6 +190,54 @@ async def create_direct(gateway: NativeGateway, requests: dict[str, Any]) -> str
     while not (await gateway.progress(batch["id"]))["succeeded"]:
         pass
     return str(batch["id"])
+
+
+async def test_a_moved_batch_ends_although_it_is_steered_while_a_worker_reads_its_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A resume in these moments started requests of a run that had not begun: it never ended, nor did the process.
+    reading, may_read = asyncio.Event(), asyncio.Event()
+    tasks_of = SqliteTasks.tasks_of
+
+    async def slow_tasks_of(tasks: SqliteTasks, claim: Claim) -> Sequence[ProviderTask]:
+        reading.set()
+        await may_read.wait()
+        return await tasks_of(tasks, claim)
+
+    monkeypatch.setattr(SqliteTasks, "tasks_of", slow_tasks_of)
+    async with native_gateway(tmp_path) as gateway:
+        batch_id = await running_batch(gateway, "native")
+        await move_to_direct(gateway, batch_id)
+        while not reading.is_set():
+            await gateway.pass_time(1.0)
+        await gateway.app.call("PUT", f"/api/batches/{batch_id}/concurrency", json={"concurrency": 4})
+        for action in ("pause", "resume"):
+            await gateway.app.call("POST", f"/api/batches/{batch_id}/{action}")
+            await gateway.pass_time(1.0)
+        may_read.set()
+        await gateway.until_ended(batch_id)
+        assert await outcomes(gateway, batch_id) == {"succeeded": len(IDS)}
+
+
+async def test_a_job_that_was_rescued_before_its_batch_was_moved_to_native_leaves_its_requests_to_another_job(
+    tmp_path: Path,
+) -> None:
+    async with native_gateway(tmp_path) as gateway:
+        await gateway.providers.configure(running=300 * HOUR, cancelling=5.0)
+        batch_id = (await gateway.create(*IDS, headers={"batchgate-lane": "auto"}))["id"]
+        while [job["state"] for job in (await gateway.progress(batch_id))["jobs"]] != ["running"]:
+            await gateway.pass_time(1.0)
+        await gateway.pass_time(23 * HOUR)
+        while (await gateway.progress(batch_id))["jobs"][0]["reason"] is None:
+            await gateway.pass_time(10.0)
+        await gateway.providers.configure(running=60.0)  # little time is left
+        await set_lane(gateway.app, batch_id, "native")
+        while not (await gateway.progress(batch_id))["lanes"]:
+            await gateway.pass_time(0.0)
+        await gateway.until_ended(batch_id, step=1)
+        assert await outcomes(gateway, batch_id) == {"succeeded": len(IDS)}
+        assert [job["state"] for job in (await gateway.progress(batch_id))["jobs"]] == ["failed", "done"]
+        assert await calls(gateway) == 0
 
 
 @pytest.mark.parametrize("case", CASES, ids=["auto", "native-paused-two-processes"])
