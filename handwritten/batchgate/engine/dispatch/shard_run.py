@@ -117,8 +117,7 @@ class ShardRun:
         """Send no more requests until `unpause`; those that wait get no result, and remain."""
         if self._paused or self._stopped:
             return
-        self._paused = True
-        self._deferred = False
+        self._paused, self._deferred = True, False
         self._admission.forget(self.job)
         for task in tuple(self._waiting):
             self._put_back(task)
