@@ -82,15 +82,14 @@ class ShardExtras:
 
     async def find_task(self, seq: int) -> ProviderTask | None:
         """Return the task of a request that an earlier claim of the shard has stored, or this one."""
-        await self._read_tasks(lambda: False)
-        return None if self._tasks is None else self._tasks.get(seq)
+        return (await self._read_tasks(lambda: False)).get(seq)
 
     def has_task(self, seq: int) -> bool:
         """Return whether a request of a batch that was moved has a task: its result counts in every lane."""
         return self._tasks is not None and seq in self._tasks
 
-    async def _read_tasks(self, is_held_back: Callable[[], bool]) -> None:
-        """Read the tasks once, and try again while the store fails."""
+    async def _read_tasks(self, is_held_back: Callable[[], bool]) -> dict[int, ProviderTask]:
+        """Read the tasks once, and try again while the store fails; none if the requests are held back before."""
         async with self._reading:
             while self._tasks is None and not is_held_back():
                 try:
@@ -99,6 +98,7 @@ class ShardExtras:
                     self._report("tasks", error)
                     await asyncio.sleep(STORAGE_RETRY)
             self._report("tasks", None)
+        return self._tasks or {}
 
     async def save_task(self, seq: int, account: str, task_id: str) -> ProviderTask:
         """Store the task that was created for a request, and try again while the store fails.
